@@ -1,0 +1,130 @@
+"""Inference from large photos on disk to masks on disk: the bundle against a plain loop.
+
+    python benchmarks/inference.py --bundle lesion_mobilenetv2_unet --photos 24 --megapixels 12 [--json]
+
+The plain loop decodes each photo in full with Pillow, resizes it, runs the same network in float32 on a batch of
+one, resizes the probabilities to the photo's size and writes a PNG with Pillow's defaults. Both include everything
+from the file to the file; each is run ``repeats`` times in turn after one run to warm up, and the medians count.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fire
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+from report import show
+
+from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.transforms import normalise_photo
+from dermaseg_monai.zoo.folders import bundle_folder
+
+
+def main(
+    bundle: str = "lesion_mobilenetv2_unet",
+    photos: int = 24,
+    megapixels: float = 12,
+    repeats: int = 3,
+    json: bool = False,
+) -> None:
+    """Measure one bundle on a folder of photos made for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        make_photos(home / "photos", photos, megapixels)
+        flow = workflow(bundle, home)
+        network = flow.network_def.eval()
+        height, width = flow.parser.get_parsed_content("image_size")
+        runs: dict[str, Callable[[], object]] = {
+            "plain loop": lambda: plain(network, home, (height, width)),
+            "bundle": lambda: workflow(bundle, home).run(),
+            "network alone": lambda: alone(flow, photos, (height, width)),
+        }
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats + 1):
+            for name, run in runs.items():
+                started = time.perf_counter()
+                run()
+                times[name].append(time.perf_counter() - started)
+        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+        rows = [
+            {
+                "what": name,
+                "ms/photo": 1000 * seconds / photos,
+                "photos/s": photos / seconds,
+                "times the plain loop": medians["plain loop"] / seconds,
+            }
+            for name, seconds in medians.items()
+        ]
+        show(f"inference, {bundle}, {photos} photos of {megapixels:g} megapixels", rows, json)
+
+
+def make_photos(folder: Path, count: int, megapixels: float) -> None:
+    """Write JPEG photos of about ``megapixels``, 4:3, with the sensor noise that makes real ones slow to decode."""
+    folder.mkdir()
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    size = (height * 4 // 3, height)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        photo = Image.fromarray(render_phantom(index, (192, 256)).image).resize(
+            size, Image.Resampling.BICUBIC
+        )
+        noise = rng.integers(-6, 7, (size[1], size[0], 1), dtype=np.int16)
+        pixels = np.clip(np.asarray(photo, dtype=np.int16) + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:04d}.jpg", quality=92)
+
+
+def workflow(bundle: str, home: Path) -> ConfigWorkflow:
+    """The bundle's inference workflow on the photos."""
+    root = bundle_folder(bundle)
+    flow = ConfigWorkflow(
+        str(root / "configs" / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        bundle_root=str(root),
+        dataset_dir=str(home / "photos"),
+        output_dir=str(home / "masks"),
+    )
+    flow.initialize()
+    return flow
+
+
+def plain(network: torch.nn.Module, home: Path, size: tuple[int, int]) -> None:
+    """One photo after the other, everything at full size."""
+    (home / "plain").mkdir(exist_ok=True)
+    for path in sorted((home / "photos").iterdir()):
+        photo = Image.open(path).convert("RGB")
+        small = photo.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        tensor = normalise_photo(torch.from_numpy(np.array(small)).permute(2, 0, 1))[None]
+        with torch.no_grad():
+            logits = network(tensor)
+            logits = logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+            full = torch.nn.functional.interpolate(
+                logits.sigmoid(), size=(photo.height, photo.width), mode="bilinear", align_corners=False
+            )
+        mask = (full[0, 0] >= 0.5).to(torch.uint8).numpy() * 255
+        Image.fromarray(mask).save(home / "plain" / f"{path.stem}_segmentation.png")
+
+
+@torch.no_grad()
+def alone(flow: ConfigWorkflow, photos: int, size: tuple[int, int]) -> None:
+    """The network on as many batches as the bundle runs, in the bundle's precision."""
+    content = flow.parser.get_parsed_content
+    network, batch_size = content("network").eval(), content("batch_size")
+    device = content("device")
+    batch = torch.zeros(batch_size, 3, *size, device=device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=content("amp")):
+        for _ in range(-(-photos // batch_size)):
+            network(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    fire.Fire(main)

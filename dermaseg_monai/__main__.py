@@ -1,0 +1,149 @@
+"""The ``dermaseg`` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import fire
+
+from dermaseg_monai.errors import find_input_error
+
+
+class Commands:
+    """Skin-lesion segmentation models as MONAI bundles: data, catalogue, prediction."""
+
+    def prepare(
+        self,
+        source: str,
+        output: str,
+        task: str = "lesion",
+        split: str = "random",
+        size: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        """Turn the official ISIC 2018 archives or folders into a folder that every bundle trains on.
+
+        Args:
+            source: folder with the official zips or unpacked folders.
+            output: the folder to write, with its datalist.json.
+            task: lesion, attribute or both.
+            split: random (the fixed 70/15/15 split) or official.
+            size: store photos reduced to this many pixels on their long side.
+            strict: end at the first bad pair instead of leaving it out.
+        """
+        from dermaseg_monai.data import prepare
+
+        print(prepare(source, output, task=task, split=split, size=size, strict=strict))
+
+    def phantom(self, output: str, count: int, size: int = 256, seed: int = 0) -> None:
+        """Write a synthetic dataset in the official layout.
+
+        Args:
+            output: folder for the official folders.
+            count: how many photos.
+            size: pixels of a photo's long side.
+            seed: start of all randomness.
+        """
+        from dermaseg_monai.data.phantoms import write_phantoms
+
+        write_phantoms(output, count, size=size, seed=seed)
+        print(f"{count} phantoms in {output}; next: dermaseg prepare --source {output} --output FOLDER")
+
+    def download(self, dataset: str, output: str, task: str = "both", sections: str = "training") -> None:
+        """Download the official archives; run it again to go on after an interruption.
+
+        Args:
+            dataset: isic2018.
+            output: folder for the archives.
+            task: lesion, attribute or both.
+            sections: training, validation and test, separated by commas.
+        """
+        from dermaseg_monai.data import download_isic2018
+        from dermaseg_monai.errors import InputError
+
+        if dataset != "isic2018":
+            raise InputError(f"there is no dataset '{dataset}' to download; the one known is isic2018.")
+        names = sections.split(",") if isinstance(sections, str) else sections
+        for archive in download_isic2018(output, task=task, sections=tuple(names)):
+            print(archive)
+
+    def bundles(self, json: bool = False) -> None:
+        """List the bundles of the collection.
+
+        Args:
+            json: print a JSON list instead of a table.
+        """
+        from dermaseg_monai.zoo.listing import as_json, as_table
+
+        print(as_json() if json else as_table())
+
+    def predict(
+        self, photos: str, output: str, bundle: str = "lesion_mobilenetv2_unet", **overrides: Any
+    ) -> None:
+        """Segment a photo or a folder of photos.
+
+        Args:
+            photos: one photo or a folder.
+            output: folder for masks, overlays and predictions.csv.
+            bundle: name of a bundle with weights, or a bundle's folder.
+            **overrides: ids of the bundle's inference.json, such as --flips "[horizontal,vertical]".
+        """
+        from dermaseg_monai.predict import predict
+
+        table = predict(photos, output, bundle=bundle, **overrides)
+        count = table["id"].nunique()
+        print(f"{count} photos segmented: masks, overlays and predictions.csv in {output}")
+
+    def show(
+        self, bundle: str, id: str | int, dataset_dir: str, output: str, section: str = "", **overrides: Any
+    ) -> None:
+        """Draw one image of a prepared dataset with its ground truth and a bundle's prediction.
+
+        Args:
+            bundle: name of a bundle with weights, or a bundle's folder.
+            id: the image's id, or its index in a section.
+            dataset_dir: prepared folder.
+            output: the PNG to write.
+            section: training, validation or test; an index needs it, an id is looked for in all.
+            **overrides: ids of the bundle's inference.json, such as --ckpt_dir FOLDER.
+        """
+        from dermaseg_monai.show import show
+
+        print(show(bundle, id, dataset_dir, output, section=section or None, **overrides))
+
+    def distribution(self, dataset_dir: str, output: str) -> None:
+        """Chart how often the attributes occur in each section and how much of the photos they cover.
+
+        Args:
+            dataset_dir: prepared folder with attribute masks.
+            output: the PNG to write; the numbers go beside it, as CSV.
+        """
+        from pathlib import Path
+
+        from dermaseg_monai.files import write_text
+        from dermaseg_monai.reports import attribute_distribution, plot_distribution
+
+        table = attribute_distribution(dataset_dir)
+        plot_distribution(table, output)
+        write_text(Path(output).with_suffix(".csv"), table.to_csv(index=False, float_format="%.6f"))
+        print(table.to_string(index=False, float_format="{:.4f}".format))
+
+
+def main() -> None:
+    """Run the command; what the user got wrong is said in one sentence, with exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        fire.Fire(Commands, name="dermaseg")
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was finished is kept.")
+    except Exception as error:
+        found = find_input_error(error)
+        if found is None:
+            raise
+        sys.exit(f"error: {found}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What a prepared folder holds, and which photos a folder holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from dermaseg_monai.data import isic2018
+from dermaseg_monai.errors import InputError
+
+DATALIST_NAME = "datalist.json"
+
+
+def load_datalist(
+    dataset_dir: str | os.PathLike[str], section: str, task: str = "lesion", fraction: float = 1.0
+) -> list[dict[str, Any]]:
+    """Read one section of a prepared folder.
+
+    Args:
+        dataset_dir: folder that ``prepare`` wrote.
+        section: "training", "validation" or "test".
+        task: "lesion" (one mask) or "attribute" (five masks).
+        fraction: share of the training images to keep, above 0 and up to 1; smaller shares are part of
+            larger ones.
+
+    Returns:
+        A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
+            in the
+        order of ``ATTRIBUTES``).
+
+    Raises:
+        InputError: when the folder is not prepared, was prepared for the other task, has no image in the
+            section, or its datalist is damaged.
+    """
+    if section not in isic2018.SECTIONS:
+        raise InputError(f"The section must be one of {', '.join(isic2018.SECTIONS)}, not {section!r}.")
+    if task not in ("lesion", "attribute"):
+        raise InputError(f"The task must be lesion or attribute, not {task!r}.")
+    if not 0 < fraction <= 1:
+        raise InputError(f"The fraction of the training images must be above 0, up to 1, not {fraction}.")
+    if fraction < 1 and section != "training":
+        raise InputError(f"Only the training images can be reduced to a fraction, not those for {section}.")
+    folder = Path(dataset_dir).expanduser().absolute()
+    path = folder / DATALIST_NAME
+    items = _read(path).get(section)
+    if not isinstance(items, list):
+        raise InputError(f"{path} has no list {section!r}; run `dermaseg prepare` again.")
+    if not items:
+        raise InputError(f"{path} has no image for {section}; prepare more images, or choose another split.")
+    loaded = [_item(item, path, f"{section} item {index}", task) for index, item in enumerate(items)]
+    # rounding first: 0.07 * 100 is a little more than 7
+    return loaded[: math.ceil(round(fraction * len(loaded), 6))]
+
+
+def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """The photos of a folder, for inference.
+
+    Hidden files, folders inside the folder, and masks (``_segmentation.png``, ``_superpixels.png``,
+    ``_attribute_*.png``, ``_uncertainty.png``) are passed over.
+
+    Args:
+        source: a folder, or one photo (jpg, jpeg, png, bmp, tif, tiff or dcm, in any letter case).
+
+    Returns:
+        "id" (the file name without its ending) and "image" (absolute path) of every photo, sorted by file
+        name.
+
+    Raises:
+        InputError: when there is no photo, or two photos have the same name apart from the ending, so that
+            their results would fall on one another.
+    """
+    source = Path(source).expanduser().absolute()
+    if source.is_file():
+        if source.suffix.lower() not in _INFERENCE_SUFFIXES:
+            raise InputError(f"{source} is no photo; its name must end in {_listed(_INFERENCE_SUFFIXES)}.")
+        files = [source]
+    elif source.is_dir():
+        files = sorted(path for path in source.iterdir() if _is_inference_photo(path))
+    else:
+        raise InputError(f"{source} does not exist; give a photo or a folder of photos.")
+    if not files:
+        raise InputError(f"The folder {source} holds no photo ({_listed(_INFERENCE_SUFFIXES)}).")
+    photos: dict[str, Path] = {}
+    for file in files:
+        if file.stem in photos:
+            raise InputError(
+                f"The results of {photos[file.stem].name} and {file.name} in {file.parent} would have one "
+                "name; rename one of the photos."
+            )
+        photos[file.stem] = file
+    return [{"id": name, "image": str(path)} for name, path in photos.items()]
+
+
+_INFERENCE_SUFFIXES = (*isic2018.PHOTO_SUFFIXES, ".dcm")
+
+
+def _is_inference_photo(path: Path) -> bool:
+    written = isic2018.is_mask(path.name) or path.name.endswith("_uncertainty.png")
+    named = path.suffix.lower() in _INFERENCE_SUFFIXES and not written
+    return named and not path.name.startswith(".") and path.is_file()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(
+            f"There is no {path.name} in {path.parent}; make one with "
+            f"`dermaseg prepare --source <archives> --output {path.parent}`."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} is not valid JSON ({error.msg} in line {error.lineno}); run `dermaseg prepare` again."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file; run `dermaseg prepare` again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold an object with the lists {_listed(isic2018.SECTIONS)}.")
+    return content
+
+
+def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:
+    if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("id", "image")):
+        raise InputError(f'{path}: {where} must have an "id" and an "image"; run `dermaseg prepare` again.')
+    label = item.get("label")
+    if task == "attribute":
+        label = item.get("attributes", label)
+        count = len(isic2018.ATTRIBUTES)
+        if isinstance(label, str) or label is None:
+            raise InputError(f"{path} has no attribute masks; prepare again with `--task attribute`.")
+        if not (
+            isinstance(label, list) and len(label) == count and all(isinstance(name, str) for name in label)
+        ):
+            raise InputError(
+                f"{path}: {where} must have {count} attribute mask paths; run `dermaseg prepare` again."
+            )
+    elif not isinstance(label, str):
+        raise InputError(f"{path} has no lesion masks; prepare again with `--task lesion`.")
+    image, *labels = (
+        _existing(path, name) for name in (item["image"], *([label] if isinstance(label, str) else label))
+    )
+    return {"id": item["id"], "image": image, "label": labels if task == "attribute" else labels[0]}
+
+
+def _existing(path: Path, name: str) -> str:
+    file = path.parent / name
+    if not file.is_file():
+        raise InputError(f"{path} names {name}, which is not there; run `dermaseg prepare` again.")
+    return str(file)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

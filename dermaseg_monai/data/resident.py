@@ -1,0 +1,197 @@
+"""A dataset whose pixels stay on the training device, and the loader that draws augmented batches from it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from queue import Queue
+
+import torch
+from torch.utils.data import Dataset
+
+from dermaseg_monai.data.store import Item, PixelStore, open_store
+from dermaseg_monai.distributed import rank, world_size
+from dermaseg_monai.errors import InputError
+
+Batch = dict[str, torch.Tensor]
+
+
+class ResidentDataset(Dataset):
+    """Photos and masks as uint8 tensors, decoded once and held where the network computes.
+
+    On a GPU the whole set is copied there when it takes no more than ``budget`` of the free memory; a larger
+    set, and every set on the CPU, is read from the memory-mapped store.
+
+    Args:
+        data: items ``{"image": path, "label": path or list of paths}``.
+        transform: loads and resizes one item to uint8 tensors (see :func:`open_store`).
+        cache_dir: folder of the decoded store.
+        device: where batches are needed.
+        budget: share of the device's free memory that the set may fill, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Item],
+        transform: Callable[[Item], Item],
+        cache_dir: str | os.PathLike[str],
+        device: torch.device | str = "cpu",
+        budget: float = 0.4,
+    ) -> None:
+        self.data = list(data)
+        self.transform = transform
+        self.cache_dir = cache_dir
+        self.device = torch.device(device)
+        self.budget = budget
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Batch:
+        return {"image": self.store.images[index], "label": self.store.labels[index]}
+
+    @cached_property
+    def store(self) -> PixelStore:
+        """The decoded pixels, on the device where they fit, else memory-mapped."""
+        store = open_store(self.data, self.transform, self.cache_dir)
+        if (
+            self.device.type == "cuda"
+            and store.bytes <= self.budget * torch.cuda.mem_get_info(self.device)[0]
+        ):
+            return PixelStore(store.images.to(self.device), store.labels.to(self.device))
+        return store
+
+    @property
+    def streams(self) -> bool:
+        """Whether batches travel from host memory to a GPU."""
+        return self.device.type == "cuda" and self.store.images.device.type == "cpu"
+
+    def gather(self, index: torch.Tensor) -> Batch:
+        """Draw the items at ``index`` (int64, ``(B,)``) as one uint8 batch, without Python code per item."""
+        index = index.to(self.store.images.device)
+        return {
+            "image": self.store.images.index_select(0, index),
+            "label": self.store.labels.index_select(0, index),
+            "index": index,
+        }
+
+
+class BatchLoader:
+    """Batches of a :class:`ResidentDataset`, shuffled, augmented and normalised on the device.
+
+    The order and the augmentation of an epoch are functions of ``seed`` and the epoch's number alone, so a
+    run that is resumed sees what the run that never stopped would have seen. A shuffled epoch leaves out the
+    last incomplete batch (unless it is the only one); an unshuffled one covers every item once. Under
+    ``torch.distributed`` each process draws its share.
+
+    Args:
+        dataset: where the pixels are.
+        batch_size: images per batch and process.
+        transform: deterministic transform of a whole batch, such as normalisation.
+        augment: random transform ``(batch, generator) -> batch`` of a whole batch, before ``transform``.
+        shuffle: draw in a new random order each epoch.
+        seed: start of all randomness.
+        weights: relative probability of each item, with ``shuffle``; drawn with replacement. ``None`` draws
+            each item once.
+
+    Raises:
+        InputError: ``batch_size`` is not positive, or ``weights`` do not fit the dataset or come without
+            ``shuffle``.
+    """
+
+    def __init__(
+        self,
+        dataset: ResidentDataset,
+        batch_size: int,
+        transform: Callable[[Batch], Batch],
+        augment: Callable[[Batch, torch.Generator], Batch] | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        weights: Sequence[float] | torch.Tensor | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
+        if weights is not None and len(weights) != len(dataset):
+            raise InputError(
+                f"{len(weights)} sampling weights were given for {len(dataset)} items; give one each."
+            )
+        if weights is not None and not shuffle:
+            raise InputError("sampling weights come without shuffle; set shuffle or leave the weights out.")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.transform = transform
+        self.augment = augment
+        self.shuffle = shuffle
+        self.seed = seed
+        self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        share = self._share(torch.arange(len(self.dataset)))
+        whole, rest = divmod(len(share), self.batch_size)
+        return whole if self.shuffle and whole else whole + (rest > 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order and augmentation the next iteration follows."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator(self.dataset.device)
+        generator.manual_seed(_mix(self.seed, self.epoch, 1 + rank()))
+        batches = self._share(self._order()).split(self.batch_size)[: len(self)]
+        for batch in self._prefetched(batches) if self.dataset.streams else map(self.dataset.gather, batches):
+            if self.augment is not None:
+                batch = self.augment(batch, generator)
+            yield self.transform(batch)
+
+    def _order(self) -> torch.Tensor:
+        if not self.shuffle:
+            return torch.arange(len(self.dataset))
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch, 0))
+        if self.weights is not None:
+            return torch.multinomial(self.weights, len(self.dataset), replacement=True, generator=generator)
+        return torch.randperm(len(self.dataset), generator=generator)
+
+    def _share(self, order: torch.Tensor) -> torch.Tensor:
+        if self.shuffle:  # every process takes the same number of steps
+            order = order[: len(order) // world_size() * world_size()]
+        return order[rank() :: world_size()]
+
+    def _prefetched(self, batches: Sequence[torch.Tensor]) -> Iterator[Batch]:
+        """Gather the next batches in a thread, into pinned memory, while the GPU works on the present one."""
+        queue: Queue[Batch | BaseException] = Queue(maxsize=2)
+        stopped = threading.Event()
+
+        def gather() -> None:
+            try:
+                for index in batches:
+                    if stopped.is_set():
+                        return
+                    queue.put({key: value.pin_memory() for key, value in self.dataset.gather(index).items()})
+            except BaseException as error:
+                queue.put(error)
+
+        worker = threading.Thread(target=gather, daemon=True)
+        worker.start()
+        try:
+            for _ in batches:
+                batch = queue.get()
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield {key: value.to(self.dataset.device, non_blocking=True) for key, value in batch.items()}
+        finally:
+            stopped.set()
+            while worker.is_alive():
+                while not queue.empty():
+                    queue.get()
+                worker.join(timeout=0.05)
+
+
+def _mix(*numbers: int) -> int:
+    """Fold several small numbers into one seed that differs wherever one of them does."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % 2**63
+    return seed

@@ -1,0 +1,38 @@
+"""How often each image is drawn, so that what is rare is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dermaseg_monai.errors import InputError
+
+
+def repeat_factors(dataset: Any, threshold: float) -> torch.Tensor | None:
+    """Weights of images by the rarest thing they show.
+
+    A channel of the masks that a share f of the images has asks for ``max(1, sqrt(threshold / f))``; an image
+    gets the largest of what its channels ask for, and 1 where it has none. Channels above the threshold are
+    left as they are.
+
+    Args:
+        dataset: a :class:`dermaseg_monai.data.resident.ResidentDataset`.
+        threshold: share of images up to which a channel counts as rare, 0 to 1; 0 for no weights.
+
+    Returns:
+        Weights (N,) float64, at least 1; None where the threshold is 0.
+
+    Raises:
+        InputError: the threshold is not between 0 and 1.
+
+    Reference: Gupta et al., "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019.
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"rare_below is {threshold}; give a share of the images between 0 and 1.")
+    if threshold == 0:
+        return None
+    present = torch.cat([labels.amax(dim=(2, 3)) > 0 for labels in dataset.store.labels.split(64)]).cpu()
+    share = present.double().mean(dim=0).clamp(min=1e-9)
+    asked = (threshold / share).sqrt().clamp(min=1)
+    return torch.where(present, asked, 1.0).amax(dim=1)

@@ -1,0 +1,37 @@
+"""This process's place among those of one run."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+def rank() -> int:
+    """Number of this process, 0 in a run of one."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes share this run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather_objects(entries: list) -> list:
+    """Join the lists of all processes, in the order of their ranks; every process gets the whole."""
+    if world_size() == 1:
+        return entries
+    shares: list[list] = [[] for _ in range(world_size())]
+    dist.all_gather_object(shares, entries)
+    return [entry for share in shares for entry in share]
+
+
+def share_buffers(network: torch.nn.Module) -> None:
+    """Give every process the buffers (batch-norm statistics) of the first one's ``network``."""
+    if world_size() > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
+    """The network itself, out of its ``DistributedDataParallel`` where it is in one."""
+    return network.module if isinstance(network, torch.nn.parallel.DistributedDataParallel) else network

@@ -1,0 +1,55 @@
+"""What MONAI's trainer and evaluators lack for these bundles."""
+
+from __future__ import annotations
+
+from dermaseg_monai.engines.attribute_scores import AttributeScores
+from dermaseg_monai.engines.averaging import UpdateAverage, WeightAverage
+from dermaseg_monai.engines.checkpoint import TrainingState, load_weights
+from dermaseg_monai.engines.class_weights import class_weights
+from dermaseg_monai.engines.inferers import FlipInferer, MapInferer
+from dermaseg_monai.engines.messages import print_input_errors
+from dermaseg_monai.engines.photo_summary import PhotoSummary
+from dermaseg_monai.engines.photos import PhotoEvaluator
+from dermaseg_monai.engines.precision import bfloat16_is_fast
+from dermaseg_monai.engines.progress import Progress
+from dermaseg_monai.engines.schedule import EarlyStop, LearningRate
+from dermaseg_monai.engines.scores import LesionScores
+from dermaseg_monai.engines.seeding import EpochSeed
+from dermaseg_monai.engines.switch import switch
+from dermaseg_monai.engines.thresholds import (
+    CountProbabilitiesd,
+    FitThresholds,
+    ForgetThresholds,
+    stored_thresholds,
+)
+from dermaseg_monai.engines.trainer import Evaluator, Trainer
+from dermaseg_monai.engines.uncertainty_scores import UncertaintyScores, risk_coverage
+
+__all__ = [
+    "AttributeScores",
+    "CountProbabilitiesd",
+    "EarlyStop",
+    "EpochSeed",
+    "Evaluator",
+    "FitThresholds",
+    "FlipInferer",
+    "ForgetThresholds",
+    "LearningRate",
+    "LesionScores",
+    "MapInferer",
+    "PhotoEvaluator",
+    "PhotoSummary",
+    "Progress",
+    "Trainer",
+    "TrainingState",
+    "UncertaintyScores",
+    "UpdateAverage",
+    "WeightAverage",
+    "bfloat16_is_fast",
+    "class_weights",
+    "load_weights",
+    "print_input_errors",
+    "risk_coverage",
+    "stored_thresholds",
+    "switch",
+]

@@ -1,0 +1,58 @@
+"""Inference on photos, each brought back to its own size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from monai.engines.utils import IterationEvents
+from monai.transforms import apply_transform
+from monai.utils.enums import CommonKeys as Keys
+
+from dermaseg_monai.engines.trainer import Evaluator
+
+
+class PhotoEvaluator(Evaluator):
+    """An evaluator over a :class:`dermaseg_monai.data.photos.PhotoLoader`.
+
+    The network sees whole batches; post-processing sees one photo's dictionary at a time, which holds what
+    preprocessing left there and ``pred``, the logits ``(C, h, w)``; where the inferer returns a dictionary, its
+    other entries stand beside them under their own names. Photos of a batch are post-processed in
+    threads side by side. After each step ``engine.state.batch`` is the list of these dictionaries.
+
+    Args:
+        **kwargs: the arguments of :class:`Evaluator`; metrics and handlers read the list in
+            ``engine.state.batch``.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        super().__init__(decollate=False, **kwargs)
+
+    def _register_postprocessing(self, posttrans: Callable) -> None:
+        def postprocess(engine: Any) -> None:
+            engine.state.batch = list(
+                self._pool.map(lambda item: apply_transform(posttrans, item), engine.state.batch)
+            )
+
+        self.add_event_handler(IterationEvents.MODEL_COMPLETED, postprocess)
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict:
+        image = batchdata[Keys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
+        with (
+            engine.mode(engine.network),
+            torch.autocast(engine.state.device.type, torch.bfloat16, enabled=self.bfloat16),
+        ):
+            outputs = engine.inferer(image, engine.network)
+        maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
+        maps = {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
+        engine.state.batch = [
+            {**item, **{name: values[index] for name, values in maps.items()}}
+            for index, item in enumerate(batchdata["items"])
+        ]
+        engine.state.output = {}
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return engine.state.output

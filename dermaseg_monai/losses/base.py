@@ -1,0 +1,118 @@
+"""What every loss on logits and masks shares: modes, shapes and precision."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dermaseg_monai.errors import InputError
+
+MODES = ("binary", "two_class", "multilabel")
+"""The output modes that losses know."""
+
+_LOGIT_CHANNELS = {"binary": 1, "two_class": 2}
+
+
+class MaskLoss(nn.Module, ABC):
+    """A loss between logits and masks, as a number to minimise.
+
+    Shapes by `mode`:
+
+    - `"binary"`: logits `(B, 1, H, W)`, sigmoid; target `(B, 1, H, W)`.
+    - `"two_class"`: logits `(B, 2, H, W)`, softmax, channel 1 is the lesion; target `(B, 1, H, W)`.
+    - `"multilabel"`: logits `(B, C, H, W)`, independent sigmoids; target `(B, C, H, W)`.
+
+    The softmax over two logits is the sigmoid of their difference, so two-class logits are judged by that
+    difference and every loss is the same number in `"two_class"` as in `"binary"`.
+
+    Losses are computed in float32, or float64 for float64 logits, also under autocast. They hold no tensors,
+    never wait for the device, and branch on shapes only: they can be compiled and captured in CUDA graphs.
+
+    Args:
+        mode: one of `MODES`.
+
+    Raises:
+        InputError: the mode is unknown.
+    """
+
+    def __init__(self, mode: str = "binary") -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise InputError(f"Unknown mode '{mode}' of {self._name}; choose one of {', '.join(MODES)}.")
+        self.mode = mode
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compare logits with masks.
+
+        Args:
+            logits: of the shape that `mode` says, any floating type.
+            target: masks of 0 and 1, or soft labels between; of the shape that `mode` says, any type.
+
+        Returns:
+            The loss, a scalar of float32 or float64.
+
+        Raises:
+            InputError: the shapes don't fit each other or the mode.
+        """
+        self._check(logits, target)
+        logits, target = _plain(logits), _plain(target)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self.mode == "two_class":
+            logits = logits[:, 1:] - logits[:, :1]
+        return self.compare(logits, target.to(logits.dtype))
+
+    @abstractmethod
+    def compare(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of foreground logits against a target of the same shape `(B, C, H, W)` and type."""
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _check(self, logits: Tensor, target: Tensor) -> None:
+        if not isinstance(logits, Tensor):
+            raise InputError(
+                f"{self._name} takes one tensor of logits but got {type(logits).__name__}; wrap it in "
+                "DeepSupervisionLoss for networks that return several."
+            )
+        channels = _LOGIT_CHANNELS.get(self.mode)
+        if logits.ndim != 4 or (channels is not None and logits.shape[1] != channels):
+            raise InputError(
+                f"Logits have shape {tuple(logits.shape)}, but {self._name} in mode '{self.mode}' takes "
+                f"(B, {channels or 'C'}, H, W); choose the mode that fits the network's output channels."
+            )
+        expected = (logits.shape[0], 1 if channels else logits.shape[1], *logits.shape[2:])
+        if target.shape != expected:
+            raise InputError(
+                f"Target has shape {tuple(target.shape)}, but {self._name} in mode '{self.mode}' takes "
+                f"{expected} for logits of shape {tuple(logits.shape)}; give masks of that shape."
+            )
+
+
+def _plain(x: Tensor) -> Tensor:
+    """Without MONAI's MetaTensor, whose bookkeeping would run at every operation."""
+    return x if type(x) is Tensor else x.as_subclass(Tensor)
+
+
+def check_not_negative(owner: str, name: str, value: float) -> None:
+    """Raise `InputError` if `value`, the argument `name` of `owner`, is negative."""
+    if value < 0:
+        raise InputError(f"{name} of {owner} must not be negative, but is {value}.")
+
+
+def check_positive(owner: str, name: str, value: float) -> None:
+    """Raise `InputError` unless `value`, the argument `name` of `owner`, is above zero."""
+    if value <= 0:
+        raise InputError(f"{name} of {owner} must be above 0, but is {value}.")
+
+
+def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """Numbers per channel as a tensor `(1, C, 1, 1)` of the device and type of `like`.
+
+    Filled on the device from scalars: a copy from the host would forbid capture in CUDA graphs, and a buffer
+    would have to be moved to the device by every config.
+    """
+    return torch.cat([like.new_full((1, 1, 1, 1), value) for value in values], dim=1)

@@ -1,0 +1,72 @@
+"""Cross-entropy of one logit, two classes or several labels, plain or weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.losses.base import MaskLoss, per_channel
+
+
+class CrossEntropyLoss(MaskLoss):
+    """Mean cross-entropy of all pixels: of sigmoids, or in two-class mode of the softmax.
+
+    Args:
+        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        weight: what to multiply the pixels' cross-entropy with; none weigh 1. In `"binary"` and `"two_class"`
+            two numbers, of background and lesion. In `"multilabel"` one number per channel, or one pair per
+            channel, of absent and present. `inverse_frequency_weights` makes such lists. The sum is divided
+            by the number of pixels, not of their weights, so that a rare class counts the same in every
+            batch.
+        label_smoothing: in [0, 1): the share of each label that is replaced by one half.
+
+    Raises:
+        InputError: an argument is out of range, or `weight` doesn't fit the mode.
+    """
+
+    def __init__(
+        self,
+        mode: str = "binary",
+        weight: Sequence[float] | Sequence[Sequence[float]] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(mode)
+        if not 0 <= label_smoothing < 1:
+            raise InputError(f"label_smoothing of {self._name} must be in [0, 1), but is {label_smoothing}.")
+        self.weight = None if weight is None else _pairs(mode, weight)
+        self.label_smoothing = label_smoothing
+
+    def compare(self, logits: Tensor, target: Tensor) -> Tensor:
+        if self.label_smoothing:
+            target = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        if self.weight is None:
+            return F.binary_cross_entropy_with_logits(logits, target)
+        if len(self.weight) != logits.shape[1]:
+            raise InputError(
+                f"Logits have {logits.shape[1]} channels, but weight of {self._name} is for "
+                f"{len(self.weight)}; give one number or pair per channel."
+            )
+        absent, present = (per_channel(weights, logits) for weights in zip(*self.weight, strict=True))
+        # PyTorch's weight and pos_weight can't express this for soft labels and a zero weight of absent.
+        positive = present * target * F.logsigmoid(logits)
+        negative = absent * (1 - target) * F.logsigmoid(-logits)
+        return -(positive + negative).mean()
+
+
+def _pairs(mode: str, weight: Sequence[float] | Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """The weights of absent and present, per channel."""
+    rows = [tuple(row) if isinstance(row, Sequence) else (row,) for row in weight]
+    widths = {len(row) for row in rows}
+    if mode != "multilabel" and len(rows) == 2 and widths == {1}:
+        rows = [(rows[0][0], rows[1][0])]
+    elif mode == "multilabel" and widths == {1}:
+        rows = [row * 2 for row in rows]
+    elif mode != "multilabel" or widths != {2}:
+        expected = "one number or one pair per channel" if mode == "multilabel" else "two numbers"
+        raise InputError(f"weight of CrossEntropyLoss in mode '{mode}' must be {expected}, but is {weight}.")
+    if min(min(row) for row in rows) < 0:
+        raise InputError(f"weight of CrossEntropyLoss must not be negative, but is {weight}.")
+    return [(float(absent), float(present)) for absent, present in rows]

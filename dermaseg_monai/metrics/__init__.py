@@ -1,0 +1,81 @@
+"""ISIC metrics: masks to counts, counts to scores, and the MONAI and Ignite classes around them."""
+
+from __future__ import annotations
+
+from dermaseg_monai.metrics.aggregates import (
+    REDUCTIONS,
+    aggregate,
+    image_mean,
+    normalised_pool,
+    pooled,
+    pooled_micro,
+    present_mean,
+)
+from dermaseg_monai.metrics.auc import (
+    CURVES,
+    ScoreHistogram,
+    average_precision,
+    average_precision_error,
+    roc_auc,
+    roc_auc_error,
+    score_histogram,
+)
+from dermaseg_monai.metrics.counts import COUNT_NAMES, confusion_counts
+from dermaseg_monai.metrics.handlers import CurveHandler, SegmentationHandler, prediction_and_label
+from dermaseg_monai.metrics.masks import MODES, prediction_masks
+from dermaseg_monai.metrics.reductions import (
+    METRICS,
+    accuracy,
+    dice,
+    get_metric,
+    jaccard,
+    sensitivity,
+    specificity,
+    threshold_jaccard,
+)
+from dermaseg_monai.metrics.segmentation import SegmentationMetric
+from dermaseg_monai.metrics.thresholds import (
+    OBJECTIVES,
+    THRESHOLDS,
+    best_thresholds,
+    counts_at_thresholds,
+    probability_histogram,
+)
+
+__all__ = [
+    "COUNT_NAMES",
+    "CURVES",
+    "METRICS",
+    "MODES",
+    "OBJECTIVES",
+    "REDUCTIONS",
+    "THRESHOLDS",
+    "CurveHandler",
+    "ScoreHistogram",
+    "SegmentationHandler",
+    "SegmentationMetric",
+    "accuracy",
+    "aggregate",
+    "average_precision",
+    "average_precision_error",
+    "best_thresholds",
+    "confusion_counts",
+    "counts_at_thresholds",
+    "dice",
+    "get_metric",
+    "image_mean",
+    "jaccard",
+    "normalised_pool",
+    "pooled",
+    "pooled_micro",
+    "prediction_and_label",
+    "prediction_masks",
+    "present_mean",
+    "probability_histogram",
+    "roc_auc",
+    "roc_auc_error",
+    "score_histogram",
+    "sensitivity",
+    "specificity",
+    "threshold_jaccard",
+]

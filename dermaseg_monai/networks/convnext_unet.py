@@ -1,0 +1,120 @@
+"""ConvNeXt U-Net: a ConvNeXt-Tiny encoder under a decoder of residual units and attention gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import convnext_tiny
+from torchvision.models.convnext import LayerNorm2d
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.networks.attention_unet import AttentionGate, GatedUpBlock
+from dermaseg_monai.networks.blocks import (
+    crop_to_input,
+    load_encoder_weights,
+    pad_to_multiple,
+    upsample_by_two,
+)
+from dermaseg_monai.networks.residual_unet import ResidualUnit
+
+# Channels of the encoder's maps at strides 4, 8, 16 and 32. In torchvision's `features` list, each map takes
+# two entries: the stem or a downsampling layer, and the stage's blocks.
+_CHANNELS = (96, 192, 384, 768)
+
+
+class _UpBlock(nn.Module):
+    """Bilinear doubling of the size, concatenation with the skip, one residual unit."""
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.upsample, channels = upsample_by_two(in_channels, in_channels, "bilinear")
+        self.unit = ResidualUnit(channels + skip_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.unit(torch.cat([skip, self.upsample(x)], dim=1))
+
+
+class ConvNeXtUNet(nn.Module):
+    """U-Net of residual units with gated skips over torchvision's ConvNeXt-Tiny features.
+
+    The maps at strides 4, 8, 16 and 32 are normalised over their channels, as ConvNeXt is used for dense
+    prediction. Skips of the first three pass additive attention gates, driven by the coarser map; two
+    more steps without skips return to the image's size. 33,066,040 parameters with five logits.
+
+    Inputs are padded at the right and bottom to a multiple of 32, and the logits are cropped back.
+
+    Args:
+        in_channels: channels of the images; an ImageNet start needs 3.
+        out_channels: number of logits per pixel.
+        encoder_weights: ImageNet start of the encoder: "IMAGENET1K_V1" (downloaded by torchvision), the path
+            of a local state dict (of torchvision's whole `convnext_tiny` or of its `features` alone, any
+            floating type), or None for a random start.
+        decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
+        dropout: share of the deepest map's channels dropped in training, in [0, 1).
+
+    Raises:
+        InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
+
+    Reference: Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545; gates of
+        Oktay et al., https://arxiv.org/abs/1804.03999; units of Zhang et al., https://arxiv.org/abs/1711.10684
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 5,
+        encoder_weights: str | None = None,
+        decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if len(decoder_channels) != 5:
+            raise InputError(
+                f"decoder_channels of ConvNeXtUNet needs five widths, one for each of the strides "
+                f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
+            )
+        features = convnext_tiny(weights=None).features
+        if in_channels != 3:
+            features[0][0] = nn.Conv2d(in_channels, _CHANNELS[0], kernel_size=4, stride=4)
+            nn.init.trunc_normal_(features[0][0].weight, std=0.02)
+            nn.init.zeros_(features[0][0].bias)
+        load_encoder_weights(features, encoder_weights, "convnext_tiny", prefix="features.")
+        self.encoder = nn.ModuleList(features[2 * level : 2 * level + 2] for level in range(len(_CHANNELS)))
+        self.norms = nn.ModuleList(LayerNorm2d(channels, eps=1e-6) for channels in _CHANNELS)
+        self.dropout = nn.Dropout2d(dropout)
+
+        widths = (_CHANNELS[-1], *decoder_channels)
+        self.decoder = nn.ModuleList(
+            GatedUpBlock(AttentionGate(skip, widths[i]), _UpBlock(widths[i], skip, widths[i + 1]))
+            for i, skip in enumerate(_CHANNELS[-2::-1])
+        )
+        last: list[nn.Module] = []
+        for coarse, fine in ((widths[3], widths[4]), (widths[4], widths[5])):
+            upsample, channels = upsample_by_two(coarse, coarse, "bilinear")
+            last += [upsample, ResidualUnit(channels, fine)]
+        self.last = nn.Sequential(*last)
+        self.head = nn.Conv2d(widths[5], out_channels, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Segment images.
+
+        Args:
+            x: images `(B, in_channels, H, W)`, float, of any size from 32 x 32.
+
+        Returns:
+            Logits `(B, out_channels, H, W)`.
+
+        Raises:
+            InputError: the height or the width is below 32.
+        """
+        hidden = pad_to_multiple(x, 32)
+        maps: list[Tensor] = []
+        for stage, norm in zip(self.encoder, self.norms):  # noqa: B905 (TorchScript has no strict zip)
+            hidden = stage(hidden)
+            maps.append(norm(hidden))
+        hidden = self.dropout(maps[-1])
+        for i, block in enumerate(self.decoder):
+            hidden = block(hidden, maps[-2 - i])
+        return crop_to_input(self.head(self.last(hidden)), x)

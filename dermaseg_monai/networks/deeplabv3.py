@@ -1,0 +1,96 @@
+"""DeepLabV3 on torchvision's dilated ResNet-50."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet50
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+from torchvision.models.segmentation.fcn import FCNHead
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.networks.blocks import (
+    PooledBatchNorm2d,
+    check_minimum_size,
+    load_encoder_weights,
+    resize_to_input,
+)
+
+# The same field of view, in pixels of the image, at either output stride (section 4.1 of the paper).
+_DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
+_PYRAMID_CHANNELS = 256
+
+
+class DeepLabV3(nn.Module):
+    """DeepLabV3: a dilated ResNet-50 and atrous spatial pyramid pooling.
+
+    At output stride 8 this is torchvision's `deeplabv3_resnet50`, entry by entry, so checkpoints of either load
+    into the other: 39,633,986 parameters with two logits, 41,994,308 with the auxiliary head.
+
+    A batch of one trains too: the image-pooling branch, whose batch norm then sees a single value per channel,
+    is normalised with its running statistics (`PooledBatchNorm2d`). A run that has nothing but batches of one
+    leaves these at mean 0 and variance 1.
+
+    Args:
+        in_channels: channels of the images; pretrained weights need 3.
+        out_channels: number of logits per pixel, 2 for background and lesion with softmax.
+        encoder_weights: ImageNet start of the encoder: a torchvision weights name of `resnet50` such as
+            "IMAGENET1K_V2" (downloaded), the path of a local state-dict file, or None for random weights.
+        output_stride: 8 or 16, how much coarser than the image the encoder's last map is; 16 is cheaper and
+            its contours are coarser.
+        auxiliary: whether there is a second head on the encoder's third stage, used in training only.
+
+    Raises:
+        InputError: `output_stride` is another number, or the encoder weights don't fit.
+
+    Reference: Chen, Papandreou, Schroff, Adam, "Rethinking Atrous Convolution for Semantic Image
+        Segmentation", 2017, https://arxiv.org/abs/1706.05587
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 2,
+        encoder_weights: str | None = None,
+        output_stride: int = 8,
+        auxiliary: bool = False,
+    ) -> None:
+        super().__init__()
+        if output_stride not in _DILATIONS:
+            raise InputError(f"output_stride of DeepLabV3 is {output_stride}; choose 8 or 16.")
+        # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
+        self.minimum_size = 33
+        resnet = resnet50(weights=None, replace_stride_with_dilation=[False, output_stride == 8, True])
+        if in_channels != 3:
+            resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.backbone = IntermediateLayerGetter(resnet, {"layer3": "aux", "layer4": "out"})
+        load_encoder_weights(self.backbone, encoder_weights, "resnet50")
+        self.classifier = DeepLabHead(2048, out_channels, _DILATIONS[output_stride])
+        pooling = self.classifier[0].convs[-1]
+        pooling[2] = PooledBatchNorm2d(_PYRAMID_CHANNELS)
+        self.aux_classifier = FCNHead(1024, out_channels) if auxiliary else None
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Any]:
+        """Segment images.
+
+        Args:
+            x: images `(B, in_channels, H, W)`, float, of any size from 33 x 33.
+
+        Returns:
+            Logits `(B, out_channels, H, W)`. In train mode with the auxiliary head a dictionary instead:
+            "logits", and "auxiliary", a list with the auxiliary head's logits of the same shape.
+
+        Raises:
+            InputError: the height or the width is below 33.
+        """
+        check_minimum_size(x, self.minimum_size)
+        features: dict[str, Tensor] = self.backbone(x)
+        logits = resize_to_input(self.classifier(features["out"]), x)
+        if not torch.jit.is_scripting() and self.training and self.aux_classifier is not None:
+            auxiliary = resize_to_input(self.aux_classifier(features["aux"]), x)
+            return {"logits": logits, "auxiliary": [auxiliary]}
+        return logits

@@ -1,0 +1,135 @@
+"""SegNet: an encoder and a decoder joined by pooling indices alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.vgg import make_layers
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.networks.blocks import (
+    ConvNormReLU,
+    crop_to_input,
+    load_encoder_weights,
+    pad_to_multiple,
+)
+
+
+def unpool_by_two(x: Tensor, indices: Tensor) -> Tensor:
+    """Put pooled values back where 2x2 max-pooling found them, and zeros elsewhere.
+
+    Equal to `torch.nn.functional.max_unpool2d`, but carried by every ONNX exporter.
+
+    Args:
+        x: pooled values `(B, C, H, W)`.
+        indices: their places as max-pooling returns them, int64, of the same shape.
+
+    Returns:
+        Values `(B, C, 2H, 2W)`.
+    """
+    batch, channels, height, width = x.shape
+    # Reshapes rather than flatten and unflatten, which older ONNX exporters refuse in scripted code.
+    places = indices.reshape([batch, channels, height * width])
+    values = x.reshape([batch, channels, height * width])
+    canvas = torch.zeros([batch, channels, 4 * height * width], dtype=x.dtype, device=x.device)
+    return canvas.scatter(2, places, values).reshape([batch, channels, 2 * height, 2 * width])
+
+
+class SegNet(nn.Module):
+    """SegNet: VGG16's thirteen convolutions with batch norm, and their mirror image as decoder.
+
+    The decoder receives no feature maps from the encoder, only the places of the maxima of its five 2x2
+    poolings, and fills the maps by convolution. 29,439,873 parameters with one logit (29.4 million). The
+    encoder is torchvision's `vgg16_bn`, biases included, so that its weights fit; the decoder's convolutions
+    need no bias before their batch norms.
+
+    Export: TorchScript carries the network as it is. ONNX cannot carry `max_unpool2d` from PyTorch's older,
+    TorchScript-based exporter, and no exporter writes ONNX's own MaxUnpool; so the unpooling here is a
+    scatter, which all of them carry exactly. A runtime must know MaxPool with indices and ScatterElements.
+
+    Inputs are padded at the right and bottom to a multiple of `2 ** len(features)` (32 by default), at least
+    that, and the logits are cropped back.
+
+    Args:
+        in_channels: channels of the images; pretrained weights need 3.
+        out_channels: number of logits per pixel.
+        features: channels of each stage, finest first.
+        convolutions: number of convolutions of each stage, as many entries as `features`.
+        encoder_weights: a torchvision weights name of `vgg16_bn` such as "IMAGENET1K_V1" (downloaded), the
+            path of a local state-dict file of the whole model or of its `features`, or None for random weights.
+
+    Raises:
+        InputError: `features` and `convolutions` are empty or differ in length, or the encoder weights don't fit.
+
+    Reference: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
+        Image Segmentation", IEEE TPAMI 2017, https://arxiv.org/abs/1511.00561
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        features: Sequence[int] = (64, 128, 256, 512, 512),
+        convolutions: Sequence[int] = (2, 2, 3, 3, 3),
+        encoder_weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        if len(features) != len(convolutions) or len(features) == 0:
+            raise InputError(
+                f"features is {list(features)} and convolutions {list(convolutions)}; a SegNet needs one entry "
+                f"for each stage in both."
+            )
+        self.multiple = 2 ** len(features)
+        self.encoder = nn.ModuleList(_vgg_stages(in_channels, features, convolutions, encoder_weights))
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.decoder = nn.ModuleList()
+        for stage in reversed(range(len(features))):
+            width = features[stage]
+            layers: list[nn.Module] = [ConvNormReLU(width, width) for _ in range(convolutions[stage] - 1)]
+            if stage > 0:
+                layers.append(ConvNormReLU(width, features[stage - 1]))
+            else:
+                layers.append(nn.Conv2d(width, out_channels, kernel_size=3, padding=1))
+            self.decoder.append(nn.Sequential(*layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Segment images.
+
+        Args:
+            x: images `(B, in_channels, H, W)`, float.
+
+        Returns:
+            Logits `(B, out_channels, H, W)`.
+
+        Raises:
+            InputError: the height or the width is below `2 ** len(features)`.
+        """
+        hidden = pad_to_multiple(x, self.multiple)
+        places: list[Tensor] = []
+        for stage in self.encoder:
+            hidden, indices = self.pool(stage(hidden))
+            places.append(indices)
+        for step, stage in enumerate(self.decoder):
+            hidden = stage(unpool_by_two(hidden, places[-1 - step]))
+        return crop_to_input(hidden, x)
+
+
+def _vgg_stages(
+    in_channels: int, features: Sequence[int], convolutions: Sequence[int], weights: str | None
+) -> list[nn.Sequential]:
+    """torchvision's VGG features with batch norm, cut at the poolings."""
+    plan: list[str | int] = []
+    for width, count in zip(features, convolutions, strict=True):
+        plan += [*[width] * count, "M"]
+    layers = make_layers(plan, batch_norm=True)
+    if in_channels != 3:
+        layers[0] = nn.Conv2d(in_channels, features[0], kernel_size=3, padding=1)
+    load_encoder_weights(layers, weights, "vgg16_bn", prefix="features.")
+    stages, start = [], 0
+    for place, layer in enumerate(layers):
+        if isinstance(layer, nn.MaxPool2d):
+            stages.append(layers[start:place])
+            start = place + 1
+    return stages

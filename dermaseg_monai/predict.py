@@ -1,0 +1,83 @@
+"""Photos in, masks out: a bundle's own inference.json, and an overlay for each photo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from monai.bundle import ConfigWorkflow
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.reports.attributes import COLOURS
+from dermaseg_monai.reports.overlay import LONGEST_SIDE, draw_overlay
+from dermaseg_monai.transforms import read_mask, read_photo
+from dermaseg_monai.zoo.folders import bundle_folder
+
+
+def predict(
+    photos: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    bundle: str = "lesion_mobilenetv2_unet",
+    **overrides: Any,
+) -> pd.DataFrame:
+    """Segment photos with a trained bundle.
+
+    Writes ``<stem>_segmentation.png`` (0/255, the photo's own size), or ``<stem>_attribute_<name>.png`` for
+    each attribute, ``overlays/<stem>.jpg`` and ``predictions.csv`` into ``output``; photos that cannot be
+    read are listed in ``failures.csv``.
+
+    Args:
+        photos: one photo, or a folder of photos of any size.
+        output: where results go.
+        bundle: name in the catalogue, or a bundle's folder.
+        **overrides: ids of the bundle's inference.json, such as ``device`` or ``flips``.
+
+    Returns:
+        The rows of ``predictions.csv``.
+
+    Raises:
+        InputError: the bundle is unknown or has no weights, or there is no photo that can be read.
+    """
+    folder = bundle_folder(bundle)
+    run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
+    output = Path(output)
+    table = pd.read_csv(output / "predictions.csv", dtype={"id": str})
+    for path in table["image"].unique():
+        stem = Path(path).stem
+        photo = read_photo(path, reduce_to=LONGEST_SIDE)
+        overlay = output / "overlays" / f"{stem}.jpg"
+        if "attribute" in table:
+            masks = [read_mask(output / f"{stem}_attribute_{name}.png") for name in COLOURS]
+            draw_overlay(photo, np.stack(masks), overlay, COLOURS)
+        else:
+            draw_overlay(photo, read_mask(output / f"{stem}_segmentation.png"), overlay)
+    return table
+
+
+def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any) -> None:
+    """Run a bundle's inference.json.
+
+    Args:
+        folder: the bundle's.
+        output: where results go.
+        **overrides: ids of the config.
+
+    Raises:
+        InputError: the bundle has no weights, or there is no photo that can be read.
+    """
+    if not (folder / "models" / "model.pt").is_file() and "ckpt_dir" not in overrides:
+        raise InputError(
+            f"{folder.name} has no weights; train it first and point --ckpt_dir at its model.pt."
+        )
+    workflow = ConfigWorkflow(
+        config_file=str(folder / "configs" / "inference.json"),
+        workflow_type="infer",
+        bundle_root=str(folder),
+        output_dir=os.fspath(output),
+        **overrides,
+    )
+    workflow.initialize()
+    workflow.run()

@@ -1,0 +1,64 @@
+"""SAM and MedSAM: prompts, the promptable network, cached embeddings, fine-tuning and comparison."""
+
+from __future__ import annotations
+
+from dermaseg_monai.prompts.architecture import ARCHITECTURES, build_sam
+from dermaseg_monai.prompts.cache import EmbeddingCache
+from dermaseg_monai.prompts.checkpoints import CHECKPOINTS, Checkpoint, get_checkpoint, load_checkpoint
+from dermaseg_monai.prompts.comparison import PromptComparison, format_table
+from dermaseg_monai.prompts.evaluator import PromptEvaluator
+from dermaseg_monai.prompts.finetune import (
+    EmbeddingDataset,
+    EmbeddingLoader,
+    PromptTraining,
+    prepare_prompted_batch,
+)
+from dermaseg_monai.prompts.from_mask import (
+    box_of_mask,
+    jittered_box,
+    points_beside,
+    points_inside,
+    prompt_from_mask,
+)
+from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
+from dermaseg_monai.prompts.network import SamNetwork
+from dermaseg_monai.prompts.preprocess import PREPROCESSING, MedSamPreprocessd, SamPreprocessd
+from dermaseg_monai.prompts.prompt import KINDS, Prompt, input_prompts
+from dermaseg_monai.prompts.sources import SOURCES, BundlePredictor, Promptd, PromptSource, SavedMasks
+from dermaseg_monai.prompts.user_file import read_prompts
+
+__all__ = [
+    "ARCHITECTURES",
+    "CHECKPOINTS",
+    "KINDS",
+    "PREPROCESSING",
+    "SOURCES",
+    "BundlePredictor",
+    "Checkpoint",
+    "EmbeddingCache",
+    "EmbeddingDataset",
+    "EmbeddingLoader",
+    "MedSamPreprocessd",
+    "Prompt",
+    "PromptComparison",
+    "PromptEvaluator",
+    "PromptSource",
+    "PromptTraining",
+    "Promptd",
+    "SamNetwork",
+    "SamPreprocessd",
+    "SavedMasks",
+    "box_of_mask",
+    "build_sam",
+    "format_table",
+    "get_checkpoint",
+    "input_prompts",
+    "jittered_box",
+    "load_checkpoint",
+    "plot_jitter_curve",
+    "points_beside",
+    "points_inside",
+    "prepare_prompted_batch",
+    "prompt_from_mask",
+    "read_prompts",
+]

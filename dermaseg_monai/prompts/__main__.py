@@ -1,0 +1,91 @@
+"""``python -m dermaseg_monai.prompts``: compare kinds and sources of prompts in one command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import fire
+import torch
+
+from dermaseg_monai.data.datalist import load_datalist
+from dermaseg_monai.engines import bfloat16_is_fast
+from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.prompts.cache import EmbeddingCache
+from dermaseg_monai.prompts.checkpoints import get_checkpoint, load_checkpoint
+from dermaseg_monai.prompts.comparison import PromptComparison
+from dermaseg_monai.prompts.network import SamNetwork
+from dermaseg_monai.prompts.preprocess import PREPROCESSING
+from dermaseg_monai.prompts.sources import BundlePredictor, SavedMasks
+
+
+def compare(
+    dataset_dir: str,
+    output_dir: str,
+    weights: str,
+    model: str = "medsam_vit_b",
+    section: str = "test",
+    predicted_by: str = "lesion_mobilenetv2_unet",
+    points: int = 1,
+    negative_points: int = 0,
+    multimask: bool | None = None,
+    seed: int = 0,
+    cache_dir: str | None = None,
+    prompts_file: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Score boxes, points, and both, each from the ground truth (the oracle) and from a prediction.
+
+    Args:
+        dataset_dir: prepared folder.
+        output_dir: folder for tables and curve.
+        weights: published or fine-tuned weights, or a folder that holds the published file.
+        model: sam_vit_b, sam_vit_l, sam_vit_h or medsam_vit_b.
+        section: training, validation or test.
+        predicted_by: the bundle whose masks give the predicted prompts, or a folder of masks it wrote.
+        points: positive points of a prompt.
+        negative_points: negative points of a prompt.
+        multimask: take the best of three proposed masks; by default for single points alone.
+        seed: start of all randomness.
+        cache_dir: folder of embeddings; dataset_dir/cache/embeddings by default.
+        prompts_file: a further row for prompts that a person wrote.
+        device: where to compute; a GPU where there is one.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    known = get_checkpoint(model)
+    network = load_checkpoint(SamNetwork(known.architecture, multimask), weights, model).to(place)
+    cache = EmbeddingCache(
+        network,
+        PREPROCESSING[known.preprocessing](size=network.image_size),
+        cache_dir or Path(dataset_dir) / "cache" / "embeddings",
+        amp=bfloat16_is_fast(place),
+    )
+    holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("*_segmentation.png"))
+    comparison = PromptComparison(
+        cache,
+        load_datalist(dataset_dir, section),
+        output_dir,
+        SavedMasks(predicted_by) if holds_masks else BundlePredictor(predicted_by, device=place),
+        points=points,
+        negative_points=negative_points,
+        seed=seed,
+        prompts_file=prompts_file,
+    )
+    comparison.run()
+
+
+def main() -> None:
+    """Run the command; what the user got wrong is said in one sentence, with exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        fire.Fire(compare, name="python -m dermaseg_monai.prompts")
+    except Exception as error:
+        found = find_input_error(error)
+        if found is None:
+            raise
+        sys.exit(f"error: {found}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Scores over kinds and sources of prompts, the oracle's always labelled and beside the predicted ones."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.files import atomic_path, write_text
+from dermaseg_monai.metrics import METRICS, confusion_counts
+from dermaseg_monai.prompts.cache import EmbeddingCache
+from dermaseg_monai.prompts.from_mask import prompt_from_mask
+from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
+from dermaseg_monai.prompts.prompt import KINDS, Prompt
+from dermaseg_monai.prompts.sources import PromptSource
+from dermaseg_monai.transforms import Restored, read_mask
+from dermaseg_monai.transforms.geometry import Geometry, with_geometry
+
+logger = logging.getLogger(__name__)
+
+SCORES = ("dice", "jaccard", "threshold_jaccard")
+"""The metrics of the tables."""
+
+JITTERS = (0.0, 0.05, 0.1, 0.2)
+"""Shifts of the oracle's box, as shares of its sides."""
+
+ORACLE = "oracle (ground truth)"
+"""How the tables call prompts that the ground truth gave away."""
+
+
+class Setting(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        kind: of the prompt, or "as written" for a person's.
+        source: :data:`ORACLE`, "predicted" or "file".
+        jitter: largest shift of the box's sides, as a share.
+    """
+
+    kind: str
+    source: str
+    jitter: float
+
+
+class PromptComparison:
+    """Evaluates one promptable network by every kind and source of prompts, on embeddings computed once.
+
+    Every kind is scored with prompts from the ground truth, the oracle, and from a prediction; boxes of the oracle
+    also with jitter, the same shifts for each photo at every share but longer. Writes into ``output_dir``:
+
+    - ``prompt_scores.csv``: a row per photo and setting;
+    - ``prompt_table.csv`` and ``prompt_table.txt``: means over the photos, a row per setting;
+    - ``box_jitter.png``: how the scores fall as the oracle's box is jittered.
+
+    Args:
+        cache: the network, its preprocessing and its embeddings.
+        data: items ``{"id", "image": path, "label": path}``.
+        output_dir: folder for tables and curve.
+        predictor: gives the mask (H, W) of a photo's path that the predicted prompts come from.
+        kinds: which kinds to compare.
+        points: positive points, where points are asked for.
+        negative_points: negative points, where points are asked for.
+        jitters: shares by which the oracle's box is jittered, 0 to 0.4.
+        seed: start of all randomness.
+        threshold: a pixel is lesion from this probability on.
+        prompts_file: a person's ``prompts.json``, for a further row.
+
+    Raises:
+        InputError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        cache: EmbeddingCache,
+        data: Sequence[dict[str, Any]],
+        output_dir: str | os.PathLike[str],
+        predictor: Callable[[str], np.ndarray],
+        kinds: Sequence[str] = KINDS,
+        points: int = 1,
+        negative_points: int = 0,
+        jitters: Sequence[float] = JITTERS,
+        seed: int = 0,
+        threshold: float = 0.5,
+        prompts_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not 0 < threshold < 1:
+            raise InputError(f"The threshold is {threshold}, but it must lie between 0 and 1.")
+        for kind, jitter in itertools.product(kinds, (0.0, *jitters)):
+            PromptSource("oracle", kind, points, negative_points, jitter)  # refuses what is out of range
+        self.cache = cache
+        self.data = list(data)
+        self.output_dir = Path(output_dir)
+        self.predictor = predictor
+        self.points = points
+        self.negative_points = negative_points
+        self.seed = seed
+        self.threshold = threshold
+        self.person = PromptSource("file", prompts_file=prompts_file) if prompts_file is not None else None
+        self.settings = [Setting(kind, source, 0.0) for kind in kinds for source in (ORACLE, "predicted")]
+        # a curve needs its beginning, whether or not boxes are among the kinds
+        self.settings += [
+            setting
+            for share in sorted({0.0, *jitters})
+            if (setting := Setting("box", ORACLE, share)) not in self.settings
+        ]
+        self._restore = Restored(keys="pred", ref=None)
+
+    def run(self) -> pd.DataFrame:
+        """Evaluate.
+
+        Returns:
+            The table: ``kind``, ``source``, ``jitter``, ``images``, and the mean of each of :data:`SCORES`.
+
+        Raises:
+            InputError: no photo at all could be evaluated.
+        """
+        rows: list[dict[str, Any]] = []
+        failures: list[InputError] = []
+        for item in tqdm(self.data, desc="prompts", unit="photo", disable=None):
+            try:
+                rows += self._scored(item)
+            except Exception as error:
+                failure = find_input_error(error)
+                if failure is None:
+                    raise
+                logger.warning("left out: %s", failure)
+                failures.append(failure)
+        if not rows:
+            reason = f"; the first: {failures[0]}" if failures else "."
+            raise InputError(f"None of the {len(self.data)} photos could be evaluated{reason}")
+        scores = pd.DataFrame(rows)
+        order = ["kind", "source", "jitter"]
+        groups = scores.groupby(order, sort=False)
+        table = groups[list(SCORES)].mean().reset_index()
+        table.insert(3, "images", groups.size().to_numpy())
+        for name, frame in (("prompt_scores.csv", scores), ("prompt_table.csv", table)):
+            with atomic_path(self.output_dir / name) as temporary:
+                frame.to_csv(temporary, index=False, float_format="%.6f")
+        text = format_table(table)
+        write_text(self.output_dir / "prompt_table.txt", text + "\n")
+        plot_jitter_curve(table, self.output_dir / "box_jitter.png")
+        logger.info("%s\nrows and curve in %s", text, self.output_dir)
+        return table
+
+    def _scored(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+        truth = read_mask(item["label"])
+        predicted = self.predictor(item["image"])
+        if predicted.shape != truth.shape:
+            raise InputError(f"The predicted mask of {item['image']} is not of the size of its ground truth.")
+        size = (truth.shape[0], truth.shape[1])
+        masks = {ORACLE: truth, "predicted": predicted}
+        asked = [
+            (
+                setting,
+                [
+                    prompt_from_mask(
+                        masks[setting.source],
+                        setting.kind,
+                        self.points,
+                        self.negative_points,
+                        setting.jitter,
+                        self.seed,
+                        item["id"],
+                    )
+                ],
+            )
+            for setting in self.settings
+        ]
+        if self.person is not None:
+            asked.append((Setting("as written", "file", 0.0), self.person(item, item["image"], size)))
+        target = torch.from_numpy(truth)[None, None]
+        rows = []
+        for (setting, _), mask in zip(
+            asked, self._segmented(item["image"], size, [prompts for _, prompts in asked]), strict=True
+        ):
+            counts = confusion_counts(mask[None], target)[0, 0]
+            scores = {name: float(METRICS[name](counts)) for name in SCORES}
+            rows.append({"id": item["id"], **setting._asdict(), **scores})
+        return rows
+
+    @torch.no_grad()
+    def _segmented(
+        self, photo: str, size: tuple[int, int], prompts: list[list[Prompt]]
+    ) -> list[torch.Tensor]:
+        """Masks (1, H, W) of one photo, one for each list of prompts."""
+        network, geometry = self.cache.network.eval(), self.cache.preprocess.geometry(size)
+        device = next(network.parameters()).device
+        embedding = self.cache.get(photo).to(device).float()
+        moved = [[prompt.to_input(geometry) for prompt in own] for own in prompts]
+        logits = network.decode(embedding.expand(len(moved), -1, -1, -1), moved)
+        side = (network.image_size, network.image_size)
+        masks = []
+        for one in logits:
+            full = torch.nn.functional.interpolate(one[None], size=side, mode="bilinear", align_corners=False)
+            probability = self._at_photo(full[0].float().sigmoid().cpu(), geometry)
+            masks.append((probability >= self.threshold).to(torch.uint8))
+        return masks
+
+    def _at_photo(self, probability: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        tagged = with_geometry(probability, probability, geometry.extent, geometry.content)
+        tagged.meta["original_size"] = geometry.original_size
+        return self._restore({"pred": tagged})["pred"].as_tensor()
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """The table of a comparison as text, with the oracle's rows labelled and each beside its predicted ones.
+
+    Args:
+        table: what :meth:`PromptComparison.run` gives.
+
+    Returns:
+        Aligned columns, a line per setting.
+    """
+    shown = pd.DataFrame(
+        {
+            "prompt": table["kind"].str.replace("_", " ").str.replace("and", "+"),
+            "source": table["source"],
+            "box jitter": [f"{share:.0%}" for share in table["jitter"]],
+            "images": table["images"],
+            "Dice": table["dice"].map("{:.4f}".format),
+            "Jaccard": table["jaccard"].map("{:.4f}".format),
+            "threshold Jaccard": table["threshold_jaccard"].map("{:.4f}".format),
+        }
+    )
+    return shown.to_string(index=False)

@@ -1,0 +1,66 @@
+"""A photo with its predicted outline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from dermaseg_monai.files import atomic_path
+from dermaseg_monai.reports.panels import PREDICTION_COLOUR
+
+LONGEST_SIDE = 1600
+"""Pixels to which larger photos are reduced; an overlay is for looking at."""
+
+
+def draw_overlay(
+    photo: np.ndarray,
+    mask: np.ndarray,
+    path: str | os.PathLike[str],
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Draw the outline of ``mask`` on ``photo``.
+
+    Args:
+        photo: uint8 ``(H, W, 3)``, RGB.
+        mask: 0 and not 0, ``(H, W)``; or several, ``(C, H, W)``.
+        path: the JPEG to write.
+        colours: of several masks, by name, in their order; a legend names those that are not empty.
+    """
+    canvas = Image.fromarray(photo)
+    canvas.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    width = max(1, round(max(canvas.size) / 400))
+    pen = ImageDraw.Draw(canvas)
+    masks = mask[None] if colours is None else mask
+    found = []
+    for name, colour, one in zip(
+        colours or [""], (colours or {"": PREDICTION_COLOUR}).values(), masks, strict=True
+    ):
+        if not one.any():
+            continue
+        shape = (
+            np.asarray(Image.fromarray((one > 0).view(np.uint8) * np.uint8(255)).resize(canvas.size)) >= 128
+        )
+        ring = shape ^ ndimage.binary_erosion(shape, iterations=width)
+        pen.bitmap((0, 0), Image.fromarray(ring), fill=colour)
+        found.append((name, colour))
+    if colours is not None:
+        _legend(pen, found, max(11, max(canvas.size) // 50))
+    with atomic_path(path) as temporary:
+        canvas.save(temporary, format="JPEG", quality=90)
+
+
+def _legend(pen: ImageDraw.ImageDraw, entries: list[tuple[str, str]], size: int) -> None:
+    for row, (name, colour) in enumerate(entries):
+        place = (size // 2, size // 2 + row * round(1.4 * size))
+        pen.text(
+            place,
+            name.replace("_", " "),
+            fill=colour,
+            font=ImageFont.load_default(size),
+            stroke_width=max(1, size // 10),
+            stroke_fill="black",
+        )

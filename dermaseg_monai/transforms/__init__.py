@@ -1,0 +1,75 @@
+"""Image and mask transforms, dictionary style, and batched augmentation on the device."""
+
+from __future__ import annotations
+
+from dermaseg_monai.transforms.attributes import FitLiked, IndexMapd, Measured
+from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
+from dermaseg_monai.transforms.confidence import Confidenced
+from dermaseg_monai.transforms.frame import CropLensd, find_lens
+from dermaseg_monai.transforms.geometry import Fitd, Restored, fit_mask, fit_photo
+from dermaseg_monai.transforms.normalise import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    NormalisePhotod,
+    denormalise_photo,
+    normalise_photo,
+)
+from dermaseg_monai.transforms.photo import (
+    MAX_PIXELS,
+    LoadMaskd,
+    LoadPhotod,
+    Photo,
+    open_photo,
+    read_mask,
+    read_photo,
+)
+from dermaseg_monai.transforms.postprocess import (
+    Closingd,
+    FillHolesd,
+    Foregroundd,
+    LargestComponentd,
+    Openingd,
+    RemoveSmalld,
+    Thresholdd,
+)
+from dermaseg_monai.transforms.uncertainty import Entropyd, SaveHeatmapd
+from dermaseg_monai.transforms.write import SaveMaskd, check_stems, write_mask
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "MAX_PIXELS",
+    "BatchAugment",
+    "Closingd",
+    "Confidenced",
+    "CropLensd",
+    "Entropyd",
+    "FillHolesd",
+    "FitLiked",
+    "Fitd",
+    "Foregroundd",
+    "IndexMapd",
+    "LargestComponentd",
+    "LoadMaskd",
+    "LoadPhotod",
+    "Measured",
+    "NormalisePhotod",
+    "Openingd",
+    "Photo",
+    "RemoveSmalld",
+    "Restored",
+    "SaveHeatmapd",
+    "SaveMaskd",
+    "Thresholdd",
+    "check_stems",
+    "denormalise_photo",
+    "dictionary_augment",
+    "find_lens",
+    "fit_mask",
+    "fit_photo",
+    "normalise_photo",
+    "open_photo",
+    "read_mask",
+    "read_photo",
+    "write_mask",
+]

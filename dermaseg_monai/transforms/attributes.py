@@ -1,0 +1,126 @@
+"""What the five attributes need beyond masks: labels at the network's size, one label per pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.transforms.geometry import fit_mask, geometry_of
+
+
+class FitLiked(MapTransform):
+    """Bring masks at their photo's own size to where the network saw the photo: the inverse of ``Restored``.
+
+    The result stands beside the masks, which stay as they are.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1, at the photo's own size.
+        ref: item whose ``meta`` holds the geometry, the network's input (3, h, w).
+        suffix: of the new item's key; the result is (C, h, w), padding 0.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: the masks are not of the photo's size.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "label",
+        ref: str = "image",
+        suffix: str = "_fitted",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.ref = ref
+        self.suffix = suffix
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        geometry = geometry_of(items[self.ref])
+        canvas = tuple(items[self.ref].shape[-2:])
+        top, left, bottom, right = (round(side) for side in geometry.content)
+        shown = geometry.to_photo(geometry.content)
+        for key in self.key_iterator(items):
+            if tuple(items[key].shape[-2:]) != geometry.original_size:
+                raise InputError(
+                    f"'{key}' has shape {tuple(items[key].shape)}, but its photo is of size "
+                    f"{geometry.original_size}; a photo and its masks must agree."
+                )
+            masks = _plain(items[key]).numpy()
+            fitted = np.zeros((len(masks), *canvas), dtype=np.uint8)
+            for source, target in zip(masks, fitted, strict=True):
+                target[top:bottom, left:right] = fit_mask(source, (bottom - top, right - left), extent=shown)
+            items[f"{key}{self.suffix}"] = torch.from_numpy(fitted)
+        return items
+
+
+class IndexMapd(MapTransform):
+    """Turn masks that may overlap into one label per pixel: 0 is background, channel i becomes i + 1.
+
+    Where several masks claim a pixel, the one with the highest probability there gets it (of equals the
+    first), so that an index map holds less than the masks do.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1; they become (1, H, W).
+        probability: key of the probabilities (C, H, W) that the masks were made from; it is removed.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        probability: str = "probability",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.probability = probability
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            masks = _plain(items[key])
+            claims = torch.where(masks > 0, _plain(items[self.probability]), -1.0)
+            index = claims.argmax(dim=0, keepdim=True) + 1
+            index = torch.where((masks > 0).any(dim=0, keepdim=True), index, 0).to(torch.uint8)
+            meta = dict(items[key].meta) if isinstance(items[key], MetaTensor) else None
+            items[key] = index if meta is None else MetaTensor(index, meta=meta)
+        items.pop(self.probability, None)
+        return items
+
+
+class Measured(MapTransform):
+    """Put the area and the bounding box of each mask under ``measurements``.
+
+    A list of one dictionary per channel: ``area_share`` (of the photo's pixels, 0 to 1) and ``left, top,
+    right, bottom`` in pixels (right and bottom exclusive; None where the mask is empty).
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            items["measurements"] = [_measurement(mask) for mask in _plain(items[key]).numpy() > 0]
+        return items
+
+
+def _measurement(mask: np.ndarray) -> dict[str, Any]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (None,) * 4
+    return {"area_share": mask.mean()} | dict(zip(("left", "top", "right", "bottom"), box, strict=True))
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -1,0 +1,328 @@
+"""Between a photo's own size and the network's: fit, and restore.
+
+Pixels are squares and coordinates are measured from the top left corner of the first one, so that a pixel's
+centre lies at a half (``align_corners=False``). Every tensor carries in its ``meta`` the ``original_size`` of
+the photo and the ``extent`` of the whole photo in its own coordinates; cropping, resizing and padding only
+move that extent, and restoring inverts it, whatever was done in between. ``content`` is the part of a tensor
+that is not padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import ensure_tuple
+from PIL import Image
+
+from dermaseg_monai.errors import InputError
+
+ASPECTS = ("squash", "pad")
+
+Box = tuple[float, float, float, float]
+
+
+class Geometry(NamedTuple):
+    """Where a tensor shows its photo; boxes are (top, left, bottom, right) in pixels of the tensor.
+
+    Attributes:
+        original_size: (height, width) of the photo.
+        extent: the box of the whole photo, which reaches beyond the tensor where it was cropped.
+        content: the box of the tensor that is photo and not padding.
+    """
+
+    original_size: tuple[int, int]
+    extent: Box
+    content: Box
+
+    def to_photo(self, box: Box) -> tuple[int, int, int, int]:
+        """Bring a box from the tensor to whole pixels of the photo."""
+        return _whole(_moved(box, self.extent, (0, 0, *self.original_size)), self.original_size)
+
+    def from_photo(self, box: Box) -> Box:
+        """Bring a box from the photo to the tensor."""
+        return _moved(box, (0, 0, *self.original_size), self.extent)
+
+
+def geometry_of(tensor: torch.Tensor) -> Geometry:
+    """Read the geometry that a tensor (C, H, W) carries in its meta; without one it is itself the photo."""
+    height, width = int(tensor.shape[-2]), int(tensor.shape[-1])
+    meta = tensor.meta if isinstance(tensor, MetaTensor) else {}
+    if "extent" not in meta:
+        whole = (0.0, 0.0, float(height), float(width))
+        return Geometry((height, width), whole, whole)
+    rows, columns = (int(side) for side in meta["original_size"])
+    extent = _box(meta["extent"])
+    visible = (max(extent[0], 0.0), max(extent[1], 0.0), min(extent[2], height), min(extent[3], width))
+    return Geometry((rows, columns), extent, _box(meta.get("content", visible)))
+
+
+def with_geometry(
+    array: torch.Tensor, source: torch.Tensor, extent: Box, content: Box | None = None
+) -> MetaTensor:
+    """Give ``array`` the meta of ``source`` with a new extent and content (None: all that is visible)."""
+    meta = dict(source.meta) if isinstance(source, MetaTensor) else {}
+    meta.pop("content", None)
+    meta["original_size"] = geometry_of(source).original_size
+    meta["extent"] = tuple(float(side) for side in extent)
+    if content is not None:
+        meta["content"] = tuple(float(side) for side in content)
+    return MetaTensor(array.as_tensor() if isinstance(array, MetaTensor) else array, meta=meta)
+
+
+def check_same_photo(items: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> None:
+    """Raise InputError where the items of one photo (image and label) are not of one original size."""
+    first, *others = keys
+    size = geometry_of(items[first]).original_size
+    for key in others:
+        other = geometry_of(items[key]).original_size
+        if other != size:
+            raise InputError(
+                f"{_name(items[key], key)} is {other[1]} x {other[0]} pixels, but "
+                f"{_name(items[first], first)} is {size[1]} x {size[0]}; a photo and its masks must agree."
+            )
+
+
+def placement(
+    shape: tuple[float, float], size: tuple[int, int], aspect: str = "squash"
+) -> tuple[int, int, int, int]:
+    """Say where a photo comes to lie on the canvas.
+
+    Args:
+        shape: (height, width) of the photo.
+        size: (height, width) of the canvas.
+        aspect: "squash" fills the canvas; "pad" keeps the aspect and centres the photo.
+
+    Returns:
+        (top, left, bottom, right) on the canvas, in whole pixels.
+
+    Raises:
+        InputError: ``aspect`` is neither.
+    """
+    if aspect not in ASPECTS:
+        raise InputError(f"aspect is '{aspect}', but it must be one of {', '.join(ASPECTS)}.")
+    if aspect == "squash":
+        return (0, 0, size[0], size[1])
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(1, min(side, round(full * scale))) for full, side in zip(shape, size, strict=True))
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return (top, left, top + height, left + width)
+
+
+def fit_photo(
+    pixels: np.ndarray, size: tuple[int, int], aspect: str = "squash", extent: Box | None = None
+) -> np.ndarray:
+    """Bring a photo to the canvas by antialiased bilinear resampling; padding is black.
+
+    Args:
+        pixels: uint8 array (H, W, 3).
+        size: (height, width) of the canvas.
+        aspect: "squash" or "pad", see :func:`placement`.
+        extent: (top, left, bottom, right) of the part to fit, in pixels, fractions allowed; all of it if
+            None.
+
+    Returns:
+        uint8 array (height, width, 3).
+    """
+    return _fit(pixels, size, aspect, extent, Image.Resampling.BILINEAR)
+
+
+def fit_mask(
+    mask: np.ndarray, size: tuple[int, int], aspect: str = "squash", extent: Box | None = None
+) -> np.ndarray:
+    """Bring a mask to the canvas: a pixel is 1 where at least half of its area is; padding is 0.
+
+    Args:
+        mask: uint8 array (H, W) of 0 and 1.
+        size: (height, width) of the canvas.
+        aspect: "squash" or "pad", see :func:`placement`.
+        extent: (top, left, bottom, right) of the part to fit, in pixels, fractions allowed; all of it if
+            None.
+
+    Returns:
+        uint8 array (height, width) of 0 and 1.
+    """
+    top, left, bottom, right = extent or (0, 0, *mask.shape)
+    # a box filter only averages where both sides shrink; enlarging, it would repeat pixels
+    shrinks = bottom - top >= size[0] and right - left >= size[1]
+    resampling = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return (_fit(mask * np.uint8(255), size, aspect, extent, resampling) >= 128).view(np.uint8)
+
+
+class Fitd(MapTransform):
+    """Bring photos and masks (C, H, W), uint8, to the network's size, exactly aligned.
+
+    Photos are resampled by :func:`fit_photo`, masks (of 0 and 1) by :func:`fit_mask`; ``meta`` records the
+    geometry for :class:`Restored`.
+
+    Args:
+        keys: items to fit; all show the same photo.
+        size: (height, width) to bring them to.
+        aspect: "squash" fills the size whatever the photo's aspect, the published practice; "pad" keeps the
+            aspect, centres the photo and pads with black.
+        mask_keys: those of the keys that hold masks.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: size or aspect is impossible, an item isn't uint8, or photo and mask differ in original
+            size.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = ("image", "label"),
+        size: Sequence[int] = (256, 256),
+        aspect: str = "squash",
+        mask_keys: KeysCollection = "label",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(size) != 2 or min(size) < 1:
+            raise InputError(f"size is {tuple(size)}, but (height, width) of at least 1 pixel is needed.")
+        self.size = (int(size[0]), int(size[1]))
+        placement((1, 1), self.size, aspect)  # refuses an unknown aspect now rather than at the first photo
+        self.aspect = aspect
+        self.mask_keys = ensure_tuple(mask_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        keys = list(self.key_iterator(items))
+        if keys:
+            check_same_photo(items, keys)
+        for key in keys:
+            items[key] = self._fitted(items[key], key, key in self.mask_keys)
+        return items
+
+    def _fitted(self, tensor: torch.Tensor, key: Hashable, is_mask: bool) -> MetaTensor:
+        if tensor.dtype != torch.uint8 or tensor.ndim != 3:
+            raise InputError(
+                f"'{key}' is {tensor.dtype} of shape {tuple(tensor.shape)}, but uint8 of shape (C, H, W) is "
+                "expected; fit before normalising."
+            )
+        before = geometry_of(tensor)
+        source = before.content
+        content = placement((source[2] - source[0], source[3] - source[1]), self.size, self.aspect)
+        array = tensor.numpy() if not isinstance(tensor, MetaTensor) else tensor.as_tensor().numpy()
+        if is_mask:
+            fitted = np.stack([fit_mask(mask, self.size, self.aspect, source) for mask in array])
+        else:
+            fitted = fit_photo(array.transpose(1, 2, 0), self.size, self.aspect, source).transpose(2, 0, 1)
+        extent = _moved(before.extent, source, content)
+        return with_geometry(torch.from_numpy(np.ascontiguousarray(fitted)), tensor, extent, content)
+
+
+class Restored(MapTransform):
+    """Bring logits or probabilities (C, h, w) back to their photo's own size, (C, H, W).
+
+    Padding is cut off, the rest interpolated bilinearly, and what a crop had left out filled with a constant.
+    The tensor's ``meta`` is then that of the photo.
+
+    Args:
+        keys: predictions to restore, floating point, at the size the network was given.
+        ref: item whose ``meta`` holds the geometry, the network's input; predictions that carry their own
+            geometry use it where ``ref`` is absent or None.
+        outside: value of photo pixels that the network was not shown; 0 suits probabilities, logits need a
+            large negative one.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: no geometry is found, the prediction is not floating point, or not of the recorded size.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        ref: str | None = "image",
+        outside: float = 0.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.ref = ref
+        self.outside = outside
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            items[key] = self._restored(items[key], self._reference(items, key), key)
+        return items
+
+    def _reference(self, items: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
+        for candidate in (items.get(self.ref), items[key]):
+            if isinstance(candidate, MetaTensor) and "extent" in candidate.meta:
+                return candidate
+        raise InputError(f"Neither '{self.ref}' nor '{key}' knows its photo's size; load it with LoadPhotod.")
+
+    def _restored(self, pred: torch.Tensor, reference: MetaTensor, key: Hashable) -> MetaTensor:
+        if not pred.is_floating_point() or pred.ndim != 3:
+            raise InputError(
+                f"'{key}' is {pred.dtype} of shape {tuple(pred.shape)}, but logits or probabilities "
+                "(C, h, w) are expected; threshold after restoring."
+            )
+        if pred.shape[-2:] != reference.shape[-2:]:
+            raise InputError(
+                f"'{key}' has shape {tuple(pred.shape)}, but '{self.ref}' that it belongs to has "
+                f"{tuple(reference.shape)}; their height and width must agree."
+            )
+        geometry = geometry_of(reference)
+        rows, columns = geometry.original_size
+        top, left, bottom, right = _whole(geometry.content, (pred.shape[-2], pred.shape[-1]))
+        plain = pred.as_tensor() if isinstance(pred, MetaTensor) else pred
+        shown = plain[None, :, top:bottom, left:right].float()
+        first_row, first_column, last_row, last_column = geometry.to_photo((top, left, bottom, right))
+        size = (last_row - first_row, last_column - first_column)
+        if tuple(shown.shape[-2:]) != size:
+            shown = F.interpolate(shown, size=size, mode="bilinear", align_corners=False)
+        if size != (rows, columns):
+            margins = (first_column, columns - last_column, first_row, rows - last_row)
+            shown = F.pad(shown, margins, value=self.outside)
+        return with_geometry(shown[0], reference, (0, 0, rows, columns))
+
+
+def _fit(
+    array: np.ndarray, size: tuple[int, int], aspect: str, extent: Box | None, resampling: Image.Resampling
+) -> np.ndarray:
+    top, left, bottom, right = extent or (0, 0, array.shape[0], array.shape[1])
+    place = placement((bottom - top, right - left), size, aspect)
+    height, width = place[2] - place[0], place[3] - place[1]
+    image = Image.fromarray(np.ascontiguousarray(array))
+    fitted = np.array(image.resize((width, height), resampling, box=(left, top, right, bottom)))
+    if (height, width) == size:
+        return fitted
+    canvas = np.zeros((*size, *array.shape[2:]), dtype=np.uint8)
+    canvas[place[0] : place[2], place[1] : place[3]] = fitted
+    return canvas
+
+
+def _moved(box: Box, source: Box, target: Box) -> Box:
+    """Move a box by the map that takes the box ``source`` to the box ``target``."""
+    sides = [
+        target[axis]
+        + (box[side] - source[axis]) * (target[axis + 2] - target[axis]) / (source[axis + 2] - source[axis])
+        for side, axis in ((0, 0), (1, 1), (2, 0), (3, 1))
+    ]
+    return (sides[0], sides[1], sides[2], sides[3])
+
+
+def _whole(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Round a box to whole pixels within an array of ``size``, leaving at least one pixel."""
+    top, left = (min(max(round(box[axis]), 0), size[axis] - 1) for axis in (0, 1))
+    bottom, right = (
+        min(max(round(box[axis + 2]), start + 1), size[axis]) for axis, start in ((0, top), (1, left))
+    )
+    return (top, left, bottom, right)
+
+
+def _box(values: Sequence[Any]) -> Box:
+    top, left, bottom, right = (float(value) for value in values)
+    return (top, left, bottom, right)
+
+
+def _name(tensor: torch.Tensor, key: Hashable) -> str:
+    name = tensor.meta.get("filename_or_obj") if isinstance(tensor, MetaTensor) else None
+    return str(name or f"'{key}'")

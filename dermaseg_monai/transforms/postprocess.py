@@ -1,0 +1,315 @@
+"""From logits to the final mask, one item at a time."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from scipy import ndimage
+
+from dermaseg_monai.errors import InputError
+
+_CHANNELS = {"binary": 1, "two_class": 2, "multilabel": None}
+_ALL_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+class Foregroundd(MapTransform):
+    """Turn logits into foreground probabilities.
+
+    Args:
+        keys: logits (C, H, W), floating point.
+        mode: "binary" (one channel, sigmoid), "two_class" (two channels, softmax, of which the lesion's is
+            kept) or "multilabel" (any number of channels, sigmoid each).
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: the mode is unknown, or the channels aren't those of the mode.
+    """
+
+    def __init__(
+        self, keys: KeysCollection = "pred", mode: str = "binary", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if mode not in _CHANNELS:
+            raise InputError(f"mode is '{mode}', but it must be one of {', '.join(_CHANNELS)}.")
+        self.mode = mode
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            logits = items[key]
+            expected = _CHANNELS[self.mode]
+            if logits.ndim != 3 or (expected is not None and logits.shape[0] != expected):
+                raise InputError(
+                    f"'{key}' has shape {tuple(logits.shape)}, but mode '{self.mode}' needs "
+                    f"({expected or 'C'}, H, W)."
+                )
+            plain = _plain(logits).float()
+            if self.mode == "two_class":
+                plain = plain[1:] - plain[:1]  # a softmax over two is a sigmoid of their difference
+            items[key] = _with_meta(plain.sigmoid(), logits)
+        return items
+
+
+class Thresholdd(MapTransform):
+    """Turn probabilities into masks: 1 where the probability is at least the threshold.
+
+    Args:
+        keys: probabilities (C, H, W).
+        threshold: one for all channels, or a list of one per channel.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: the number of thresholds and channels differ.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        threshold: float | Sequence[float] = 0.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.threshold = [threshold] if isinstance(threshold, int | float) else list(threshold)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            probability = items[key]
+            if len(self.threshold) not in (1, probability.shape[0]):
+                raise InputError(
+                    f"{len(self.threshold)} thresholds are given, but '{key}' has {probability.shape[0]} "
+                    "channels; give one, or one for each."
+                )
+            plain = _plain(probability)
+            threshold = torch.tensor(self.threshold, dtype=plain.dtype, device=plain.device)
+            items[key] = _with_meta((plain >= threshold[:, None, None]).to(torch.uint8), probability)
+        return items
+
+
+class _Maskd(MapTransform):
+    """A transform of masks (C, H, W) of 0 and 1, each channel for itself, on the CPU."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            mask = items[key]
+            if mask.dtype != torch.uint8 or mask.ndim != 3:
+                raise InputError(
+                    f"'{key}' is {mask.dtype} of shape {tuple(mask.shape)}, but a uint8 mask (C, H, W) is "
+                    "expected; threshold first."
+                )
+            channels = [channel != 0 for channel in _plain(mask).cpu().numpy()]
+            channels = [
+                self._changed(channel, index) if channel.any() else channel
+                for index, channel in enumerate(channels)
+            ]
+            items[key] = _with_meta(torch.from_numpy(np.stack(channels).astype(np.uint8)), mask)
+        return items
+
+    @abstractmethod
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        """Change one boolean mask (H, W) that isn't empty: channel ``index``."""
+
+
+class LargestComponentd(_Maskd):
+    """Keep the largest region of each channel (8-connected; of equals the first).
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        window = _window(mask)
+        labels, count = ndimage.label(mask[window], structure=_ALL_EIGHT)
+        if count <= 1:
+            return mask
+        areas = np.bincount(labels.ravel())
+        areas[0] = 0
+        kept = np.zeros_like(mask)
+        kept[window] = labels == areas.argmax()
+        return kept
+
+
+class FillHolesd(_Maskd):
+    """Fill the holes of each channel: background that isn't 4-connected to the border of the photo.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        # Every hole lies within the lesion's bounding box, and no background on that box's edge is a hole;
+        # labelling that once is faster on megapixels than SciPy's binary_fill_holes.
+        window = _window(mask)
+        labels, count = ndimage.label(~mask[window])
+        open_ = np.zeros(count + 1, dtype=bool)
+        for edge in (labels[:1], labels[-1:], labels[:, :1], labels[:, -1:]):
+            open_[edge] = True
+        open_[0] = False
+        filled = mask.copy()
+        filled[window] = ~open_[labels]
+        return filled
+
+
+class RemoveSmalld(_Maskd):
+    """Remove the regions (8-connected) of each channel that are smaller than a share of the photo.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        min_share: smallest area to keep, as a share of the photo's area; one for all channels, or a list of
+            one per channel.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: a share isn't between 0 and 1, or there are fewer than channels.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        min_share: float | Sequence[float] = 0.001,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.min_share = _checked("min_share", min_share, 1, "of the photo's area")
+
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        window = _window(mask)
+        labels, _ = ndimage.label(mask[window], structure=_ALL_EIGHT)
+        keep = np.bincount(labels.ravel()) >= _of_channel(self.min_share, index) * mask.size
+        keep[0] = False
+        kept = np.zeros_like(mask)
+        kept[window] = keep[labels]
+        return kept
+
+
+class Openingd(_Maskd):
+    """Open each channel by a disc: remove what the disc doesn't fit into, spurs and specks.
+
+    What lies beyond the photo is taken as a continuation, so masks that reach its edge stay there.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        radius: the disc's radius as a share of the photo's diagonal, so that it means the same at every size;
+            below one pixel nothing happens. One for all channels, or a list of one per channel.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        radius: float | Sequence[float] = 0.005,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
+
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
+        return _dilated(~_dilated(~mask, radius), radius)
+
+
+class Closingd(_Maskd):
+    """Close each channel by a disc: fill gaps, notches and holes that the disc doesn't fit into.
+
+    What lies beyond the photo is taken as a continuation, so nothing is added along its edge for its sake.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1.
+        radius: the disc's radius as a share of the photo's diagonal, so that it means the same at every size;
+            below one pixel nothing happens. One for all channels, or a list of one per channel.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        radius: float | Sequence[float] = 0.005,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
+
+    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+        radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
+        return ~_dilated(~_dilated(mask, radius), radius)
+
+
+def _checked(name: str, values: float | Sequence[float], highest: float, unit: str) -> list[float]:
+    numbers = [values] if isinstance(values, int | float) else list(values)
+    if not numbers or not all(0 <= number <= highest for number in numbers):
+        raise InputError(f"{name} is {values}, but it must lie between 0 and {highest} {unit}.")
+    return numbers
+
+
+def _of_channel(values: list[float], index: int) -> float:
+    """The value of channel ``index``, where one value stands for all channels."""
+    if len(values) == 1:
+        return values[0]
+    if index >= len(values):
+        raise InputError(
+            f"{len(values)} values of post-processing are given for more channels; give one, or one for each."
+        )
+    return values[index]
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """The bounding box of a mask that isn't empty: labelling the rest of a large photo would take long."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _dilated(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Dilate by a disc: a pixel is set where one within ``radius`` of it is.
+
+    Each row's distance to its nearest set pixel is found once; a pixel is then set if the row at offset dy
+    has one within sqrt(radius ** 2 - dy ** 2). Exact, and linear in the radius, where a disc as a structuring
+    element is quadratic.
+    """
+    reach = int(radius)
+    if reach < 1:
+        return mask
+    height, width = mask.shape
+    columns = np.arange(width, dtype=np.int32)
+    far = np.int32(width + reach + 1)
+    before = columns - np.maximum.accumulate(np.where(mask, columns, -far), axis=1)
+    after = np.minimum.accumulate(np.where(mask, columns, 2 * far)[:, ::-1], axis=1)[:, ::-1] - columns
+    distance = np.minimum(np.minimum(before, after), reach + 1)
+    if reach < 255:
+        distance = distance.astype(np.uint8)  # a quarter of the bytes to compare below
+    grown = distance <= reach
+    for dy in range(1, min(reach, height - 1) + 1):
+        within = distance <= math.isqrt(int(radius * radius) - dy * dy)
+        grown[dy:] |= within[:-dy]
+        grown[:-dy] |= within[dy:]
+    return grown
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _with_meta(tensor: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    return MetaTensor(tensor, meta=dict(source.meta)) if isinstance(source, MetaTensor) else tensor

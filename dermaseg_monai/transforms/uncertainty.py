@@ -1,0 +1,97 @@
+"""Where a prediction may be wrong, as a map."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, SaveImaged
+from PIL import Image
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import atomic_path
+
+
+class Entropyd(MapTransform):
+    """Put the entropy of a lesion probability under ``uncertainty``, where the network gave no map of its own.
+
+    The binary entropy in bits: 0 where the network is sure, 1 where it has no preference. After averaging over
+    flips or an ensemble it is the entropy of the mean, which grows where the views disagree.
+
+    Args:
+        keys: lesion probabilities (1, H, W).
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            if "uncertainty" not in items:
+                chance = items[key].clamp(1e-7, 1 - 1e-7)
+                items["uncertainty"] = -(chance * chance.log2() + (1 - chance) * (1 - chance).log2())
+        return items
+
+
+class SaveHeatmapd(SaveImaged):
+    """Write a map of 0 to 1 as a palette PNG, ``<stem>_<suffix>.png``: value 255 x the map, shown as heat.
+
+    It is a ``SaveImaged`` because MONAI Label drops those from a bundle.
+
+    Args:
+        keys: maps (1, H, W) in 0..1 whose ``meta`` holds the photo's path as ``filename_or_obj``.
+        output_dir: folder for the maps, made where it is missing.
+        suffix: what follows the photo's stem.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: the photo's name is unknown.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "uncertainty",
+        output_dir: str | os.PathLike[str] = "masks",
+        suffix: str = "uncertainty",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            keys,
+            output_dir=Path(output_dir),
+            output_postfix=suffix,
+            output_ext=".png",
+            separate_folder=False,
+            allow_missing_keys=allow_missing_keys,
+        )
+        self.output_dir = Path(output_dir)
+        self.suffix = suffix
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            heat = items[key]
+            source = heat.meta.get("filename_or_obj") if isinstance(heat, MetaTensor) else None
+            if source is None:
+                raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
+            levels = (heat.as_subclass(torch.Tensor)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+            image = Image.fromarray(levels, mode="P")
+            image.putpalette(_palette())
+            with atomic_path(self.output_dir / f"{Path(str(source)).stem}_{self.suffix}.png") as path:
+                image.save(path, format="PNG", compress_level=1)
+        return items
+
+
+@lru_cache(maxsize=1)
+def _palette() -> bytes:
+    colours = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
+    return (colours * 255).round().astype(np.uint8).tobytes()

@@ -1,0 +1,115 @@
+"""Masks to files, named and valued as ISIC's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import SaveImaged
+from PIL import Image
+
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import atomic_path
+
+
+def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) -> None:
+    """Write a mask as an 8-bit PNG of 0 and 255, whole or not at all.
+
+    Args:
+        mask: (H, W) or (1, H, W); what isn't 0 is lesion.
+        path: the PNG file; its folder is made where it is missing.
+
+    Raises:
+        InputError: the mask is of another shape.
+    """
+    if isinstance(mask, torch.Tensor):
+        mask = (mask.as_tensor() if isinstance(mask, MetaTensor) else mask).cpu().numpy()
+    array = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
+    if array.ndim != 2:
+        raise InputError(f"The mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
+    image = Image.fromarray((array != 0) * np.uint8(255))
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG", compress_level=1)
+
+
+def check_stems(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse photos whose masks would bear one name, before any work is done.
+
+    Args:
+        paths: the photos.
+
+    Raises:
+        InputError: two photos differ only in folder or suffix.
+    """
+    seen: dict[str, str] = {}
+    for given in paths:
+        path = os.fspath(given)
+        other = seen.setdefault(Path(path).stem, path)
+        if other != path:
+            raise InputError(f"{other} and {path} would give masks of one name; rename one of them.")
+
+
+class SaveMaskd(SaveImaged):
+    """Write each mask as a PNG of 0 and 255 at its own size, named after its photo.
+
+    One mask (1, H, W) becomes ``<stem>_<suffix>.png``; with ``attributes``, channel i becomes
+    ``<stem>_attribute_<attributes[i]>.png``. The names are those the official scorer expects, so two photos
+    of one stem (a.jpg and a.png) can't both be written: the second is refused, while the same photo again
+    replaces its mask.
+
+    It is a ``SaveImaged`` because MONAI Label drops those from a bundle and writes the result itself.
+
+    Args:
+        keys: masks (C, H, W), of 0 and 1, whose ``meta`` holds the photo's path as ``filename_or_obj``.
+        output_dir: folder for the masks, made where it is missing.
+        suffix: what follows the photo's stem.
+        attributes: names of the channels, or None for a single mask.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: the photo's name is unknown or taken, or the channels aren't as many as the names.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        output_dir: str | os.PathLike[str] = "masks",
+        suffix: str = "segmentation",
+        attributes: Sequence[str] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            keys,
+            output_dir=Path(output_dir),
+            output_postfix=suffix,
+            output_ext=".png",
+            separate_folder=False,
+            allow_missing_keys=allow_missing_keys,
+        )
+        self.output_dir = Path(output_dir)
+        self.names = [suffix] if attributes is None else [f"attribute_{name}" for name in attributes]
+        self._written: dict[tuple[Hashable, str], str] = {}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            mask = items[key]
+            if mask.ndim != 3 or mask.shape[0] != len(self.names):
+                raise InputError(
+                    f"'{key}' has shape {tuple(mask.shape)}, but ({len(self.names)}, H, W) is expected: one "
+                    f"channel for each of {', '.join(self.names)}."
+                )
+            source = mask.meta.get("filename_or_obj") if isinstance(mask, MetaTensor) else None
+            if source is None:
+                raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
+            stem = Path(source).stem
+            check_stems([self._written.setdefault((key, stem), str(source)), str(source)])
+            for channel, name in zip(mask, self.names, strict=True):
+                write_mask(channel, self.output_dir / f"{stem}_{name}.png")
+        return items

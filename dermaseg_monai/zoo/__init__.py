@@ -1,0 +1,1 @@
+"""The catalogue of bundles, and the folders made from it."""

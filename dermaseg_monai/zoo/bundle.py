@@ -1,0 +1,62 @@
+"""What a catalogue entry says about a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Mode = Literal["binary", "two_class", "multilabel"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One architecture with its recipe, as what it differs in from the base configs.
+
+    Attributes:
+        name: folder and archive name.
+        title: display name.
+        summary: one sentence on what the network is.
+        network: the ``network_def`` of its configs.
+        parameters: trainable parameters of the network.
+        recipe: one sentence on how it is trained.
+        references: papers, one line each.
+        mode: how its logits are read.
+        image_size: (height, width) the network is given.
+        pretrained: whether the encoder can start from torchvision's ImageNet weights.
+        published: what the literature reports for this architecture on these images; None if nothing.
+        scores: means on the test split of the weights that the bundle ships; empty where it ships none.
+        train: further differences of train.json, by MONAI config id (``optimizer#lr``).
+        evaluate: further differences of evaluate.json.
+        inference: further differences of inference.json.
+        version: of the bundle; each part one digit, since MONAI compares versions as text.
+        changelog: what each version brought.
+    """
+
+    name: str
+    title: str
+    summary: str
+    network: Mapping[str, Any]
+    parameters: int
+    recipe: str
+    references: tuple[str, ...]
+    mode: Mode = "binary"
+    image_size: tuple[int, int] = (256, 256)
+    pretrained: bool = False
+    published: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    version: str = "0.1.0"
+    changelog: Mapping[str, str] = field(default_factory=lambda: {"0.1.0": "first version"})
+
+    @property
+    def task(self) -> Literal["lesion", "attribute"]:
+        """Lesion boundary (ISIC 2018 Task 1) or dermoscopic attributes (Task 2)."""
+        return "attribute" if self.mode == "multilabel" else "lesion"
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the logits."""
+        return {"binary": 1, "two_class": 2, "multilabel": 5}[self.mode]

@@ -1,0 +1,117 @@
+"""From the catalogue to complete bundle folders."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from dermaseg_monai.files import write_text
+from dermaseg_monai.zoo.bundle import Bundle
+from dermaseg_monai.zoo.catalogue import BUNDLES
+from dermaseg_monai.zoo.config_ids import apply_overlay
+from dermaseg_monai.zoo.metadata import metadata
+
+_BASE = resources.files("dermaseg_monai.zoo") / "base"
+_VERBATIM = {
+    "configs/logging.conf": "logging.conf",
+    "docs/data_license.txt": "data_license.txt",
+    "LICENSE": "LICENSE",
+}
+
+
+def render(bundle: Bundle) -> dict[str, str]:
+    """Make every file of a bundle.
+
+    Args:
+        bundle: the catalogue's entry.
+
+    Returns:
+        Text by path within the bundle's folder.
+    """
+    configs = {
+        "train": _train(bundle),
+        "evaluate": _changed("evaluate", bundle, bundle.evaluate)
+        | ({"encoder_weights": None} if bundle.pretrained else {}),
+        "inference": _changed("inference", bundle, _shared(bundle, bundle.network) | dict(bundle.inference)),
+        "multi_gpu_train": _changed("multi_gpu_train", bundle),
+        "dictionary_train": _changed("dictionary_train", bundle),
+        **({"fit_thresholds": _base("fit_thresholds")} if bundle.task == "attribute" else {}),
+        "metadata": metadata(bundle),
+    }
+    files = {f"configs/{name}.json": _json(content) for name, content in configs.items()}
+    files |= {path: (_BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
+    return files | {"docs/README.md": _readme(bundle)}
+
+
+def write_bundles(root: Path, bundles: Iterable[Bundle] = BUNDLES) -> None:
+    """Write the rendered folder of each bundle under ``root``."""
+    for bundle in bundles:
+        for path, text in render(bundle).items():
+            write_text(root / bundle.name / path, text)
+
+
+def _train(bundle: Bundle) -> dict[str, Any]:
+    network = (
+        {**bundle.network, "encoder_weights": "@encoder_weights"} if bundle.pretrained else bundle.network
+    )
+    config = _changed("train", bundle, _shared(bundle, network) | dict(bundle.train))
+    if bundle.pretrained:
+        config = _inserted(config, "encoder_weights", None, before="network_def")
+    return config
+
+
+def _shared(bundle: Bundle, network: Any) -> dict[str, Any]:
+    """What train.json and inference.json must agree on."""
+    return {"network_def": dict(network), "image_size": list(bundle.image_size), "mode": bundle.mode}
+
+
+def _changed(name: str, bundle: Bundle, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The base config, with what its task and then the bundle itself change in it."""
+    config = _base(name)
+    overlay = f"{bundle.task}_{name}"
+    if (_BASE / f"{overlay}.json").is_file():
+        known = list(config)
+        apply_overlay(config, _base(overlay))
+        for key in [key for key in config if key not in known]:
+            # settings stand together, before the first thing that is built from them
+            config = _inserted(config, key, config.pop(key), before=_first_built(config))
+    apply_overlay(config, copy.deepcopy(dict(changes)))
+    return config
+
+
+def _first_built(config: dict[str, Any]) -> str:
+    return next(key for key in config if key in ("device", "network"))
+
+
+def _inserted(config: dict[str, Any], key: str, value: Any, before: str) -> dict[str, Any]:
+    items = list(config.items())
+    position = list(config).index(before)
+    return dict([*items[:position], (key, value), *items[position:]])
+
+
+def _base(name: str) -> dict[str, Any]:
+    return json.loads((_BASE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+
+
+def _readme(bundle: Bundle) -> str:
+    return _template().render(bundle=bundle)
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string((_BASE / "README.md.j2").read_text(encoding="utf-8"))

@@ -1,0 +1,202 @@
+"""Every attribute bundle, through the shared tester."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from isic_challenge_scoring import task2
+from monai.bundle import run
+from PIL import Image
+
+from dermaseg_monai.data import ATTRIBUTES
+from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.predict import predict
+from dermaseg_monai.show import show
+from tests.bundles.tester import BundleTester
+
+
+class AttributeTester(BundleTester):
+    """Checks of what differs where there are five masks for each photo."""
+
+    def check_evaluation(self, output: Path, prepared: Path, test: list[dict[str, Any]]) -> None:
+        table = pd.read_csv(output / "metrics.csv")
+        assert len(table) == 5 * len(test)
+        assert table["attribute"].tolist()[:5] == list(ATTRIBUTES)
+        summary = json.loads((output / "summary.json").read_text())
+        assert summary["images"] == len(test)
+        assert (output / "panel.png").is_file()
+        for item in test:
+            size = Image.open(prepared / item["image"]).size
+            for name in ATTRIBUTES:
+                mask = Image.open(output / "masks" / f"{item['id']}_attribute_{name}.png")
+                assert mask.size == size
+                assert set(np.unique(np.asarray(mask))) <= {0, 255}
+        self.check_official_scores(output, prepared, test, summary)
+
+    def check_official_scores(
+        self, output: Path, prepared: Path, test: list[dict[str, Any]], summary: dict[str, Any]
+    ) -> None:
+        """The challenge's own code, on the saved masks, gives the same numbers."""
+        truth = output / "truth"
+        truth.mkdir()
+        for item in test:
+            for name, path in zip(ATTRIBUTES, item["attributes"], strict=True):
+                (truth / f"{item['id']}_attribute_{name}.png").symlink_to(prepared / path)
+        official = task2.score(truth, output / "masks")
+        for metric in ("jaccard", "dice"):
+            assert summary["micro"][metric] == pytest.approx(official["micro_average"][metric], abs=1e-6)
+            for name in ATTRIBUTES:
+                expected = official[name][metric]
+                assert summary["attributes"][name][metric] == pytest.approx(expected, abs=1e-6)
+
+    def check_inference(self, output: Path, photos: Path) -> None:
+        table = pd.read_csv(output / "predictions.csv").set_index(["id", "attribute"])
+        assert sorted(set(table.index.get_level_values("id"))) == ["cmyk", "grey portrait", "odd", "small"]
+        assert len(table) == 4 * 5
+        for path in photos.iterdir():
+            if path.stem == "damaged":
+                continue
+            for name in ATTRIBUTES:
+                mask = Image.open(output / f"{path.stem}_attribute_{name}.png")
+                assert mask.size == Image.open(path).size
+                share = (np.asarray(mask) > 0).mean()
+                assert table.loc[(path.stem, name), "area_share"] == pytest.approx(share, abs=1e-6)
+        assert pd.read_csv(output / "failures.csv")["id"].tolist() == ["damaged"]
+
+
+class TestUNet(AttributeTester):
+    name = "attribute_unet"
+    tiny: ClassVar[dict[str, Any]] = {"network_def#features": [4, 8, 8]}
+
+    def test_fitted_thresholds_are_used_and_reach_what_they_promise(
+        self, folder: Path, work: dict[str, Any]
+    ) -> None:
+        overrides = self.overrides(work, "thresholds")
+        names = ("train", "evaluate", "fit_thresholds")
+        run(run_id="evaluating", config_file=self.configs(folder, *names), **overrides)
+        stored = Path(work["ckpt_dir"]) / "thresholds.json"
+        try:
+            fitted = json.loads(stored.read_text())
+            overrides["section"] = "validation"
+            run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides)
+            summary = json.loads((Path(overrides["output_dir"]) / "summary.json").read_text())
+            assert summary["settings"]["threshold"] == list(fitted["thresholds"].values())
+            for name in ATTRIBUTES:
+                promised = fitted["jaccard_fitted"][name]
+                assert summary["attributes"][name]["jaccard"] == pytest.approx(promised, abs=1e-6)
+                assert promised >= fitted["jaccard_at_half"][name]
+        finally:
+            stored.unlink()
+
+    def test_show_draws_truth_and_prediction(
+        self, work: dict[str, Any], prepared: Path, tmp_path: Path
+    ) -> None:
+        options = {
+            "ckpt_dir": work["ckpt_dir"],
+            "image_size": work["image_size"],
+            "device": "$torch.device('cpu')",
+        }
+        picture = show(self.name, 0, prepared, tmp_path / "case.png", section="test", **options, **self.tiny)
+        assert Image.open(picture).size[0] > 1000
+
+    def test_predict_draws_overlays(self, work: dict[str, Any], photos: Path, tmp_path: Path) -> None:
+        options = {
+            "ckpt_dir": work["ckpt_dir"],
+            "image_size": work["image_size"],
+            "device": "$torch.device('cpu')",
+        }
+        table = predict(photos / "odd.JPG", tmp_path, bundle=self.name, **options, **self.tiny)
+        assert table["attribute"].tolist() == list(ATTRIBUTES)
+        assert Image.open(tmp_path / "overlays" / "odd.jpg").size == Image.open(photos / "odd.JPG").size
+
+    @pytest.mark.parametrize("loss", ["weighted_bce_jaccard", "focal_dice"])
+    def test_choices_of_the_recipe(
+        self, folder: Path, work: dict[str, Any], tmp_path: Path, loss: str
+    ) -> None:
+        overrides = self.overrides(work, "unused") | {
+            "ckpt_dir": str(tmp_path / "models"),
+            "output_dir": str(tmp_path / "output"),
+        }
+        run(
+            run_id="training",
+            config_file=self.configs(folder, "train"),
+            max_epochs=2,
+            loss=f"@losses#{loss}",
+            lr_scheduler="@schedules#plateau",
+            crop_lens=True,
+            start_from=str(Path(work["ckpt_dir"]) / "model.pt"),
+            patience=1,
+            **overrides,
+            **{"augment#crop_size": [32, 32], "optimizer#_target_": "torch.optim.SGD"},
+        )
+        history = pd.read_csv(tmp_path / "output" / "history.csv")
+        assert np.isfinite(history.to_numpy()).all()
+        assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.pt"]
+        assert (tmp_path / "output" / "class_weights.json").is_file() == loss.startswith("weighted")
+
+    def test_start_that_fits_nothing(self, folder: Path, work: dict[str, Any], tmp_path: Path) -> None:
+        overrides = self.overrides(work, "unused") | {"ckpt_dir": str(tmp_path)}
+        with pytest.raises(RuntimeError) as raised:
+            run(
+                run_id="training",
+                config_file=self.configs(folder, "train"),
+                start_from="lesion_vnet",
+                max_epochs=1,
+                **overrides,
+            )
+        assert "'lesion_vnet' is neither" in str(find_input_error(raised.value))
+
+
+class TestResidualUNet(AttributeTester):
+    name = "attribute_residual_unet"
+    tiny: ClassVar[dict[str, Any]] = {"network_def#features": [4, 8, 8]}
+
+
+class TestAttentionUNet(AttributeTester):
+    name = "attribute_attention_unet"
+    tiny: ClassVar[dict[str, Any]] = {"network_def#features": [4, 8, 8]}
+
+
+class TestConvNeXtUNet(AttributeTester):
+    name = "attribute_convnext_unet"
+    tiny: ClassVar[dict[str, Any]] = {"network_def#decoder_channels": [8, 8, 8, 8, 4]}
+
+
+class CropTester(AttributeTester):
+    """Bundles whose training crops would be larger than the tester's photos."""
+
+    @pytest.fixture(scope="class")
+    def work(self, folder: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        home = tmp_path_factory.mktemp(self.name)
+        overrides = {
+            "bundle_root": str(folder),
+            "dataset_dir": str(prepared),
+            "ckpt_dir": str(home / "models"),
+            "output_dir": str(home / "train"),
+            "image_size": [64, 64],
+            "batch_size": 4,
+            "device": "$torch.device('cpu')",
+            **self.tiny,
+        }
+        train = str(folder / "configs" / "train.json")
+        run(
+            run_id="training", config_file=train, max_epochs=1, **{"augment#crop_size": [48, 48]}, **overrides
+        )
+        return {**overrides, "home": home}
+
+
+class TestResNet101ASPPUNet(CropTester):
+    name = "attribute_resnet101_aspp_unet"
+    records: ClassVar[set[str]] = {*BundleTester.records, "class_weights.json"}
+    tiny: ClassVar[dict[str, Any]] = {"network_def#decoder_channels": [8, 8, 8, 8, 4]}
+
+
+class TestInceptionASPPUNet(CropTester):
+    name = "attribute_inception_aspp_unet"
+    records: ClassVar[set[str]] = {*BundleTester.records, "class_weights.json"}
+    tiny: ClassVar[dict[str, Any]] = {"network_def#decoder_channels": [8, 8, 8, 8, 4]}

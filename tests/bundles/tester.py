@@ -1,0 +1,203 @@
+"""The one tester that every bundle goes through, by MONAI's own functions.
+
+Networks are shrunk by overrides of ``network_def``, photos to 64 pixels; all else is the committed bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from monai.bundle import (
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    onnx_export,
+    run,
+    verify_metadata,
+    verify_net_in_out,
+)
+from PIL import Image
+
+from dermaseg_monai.zoo.folders import bundle_folder
+
+SCHEMA = Path(__file__).parent / "metadata_schema.json"
+SIZE = [64, 64]
+
+
+class BundleTester:
+    """Checks of one bundle.
+
+    Attributes:
+        name: of the bundle.
+        tiny: overrides that make its network small.
+        records: what a training leaves in its output folder.
+    """
+
+    name: ClassVar[str]
+    tiny: ClassVar[dict[str, Any]]
+    records: ClassVar[set[str]] = {"curves.png", "history.csv", "panel.png", "tensorboard"}
+
+    @pytest.fixture(scope="class")
+    def folder(self) -> Path:
+        return bundle_folder(self.name)
+
+    @pytest.fixture(scope="class")
+    def work(self, folder: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        """Overrides of a short run in a folder of its own, after one epoch of training there."""
+        home = tmp_path_factory.mktemp(self.name)
+        overrides = {
+            "bundle_root": str(folder),
+            "dataset_dir": str(prepared),
+            "ckpt_dir": str(home / "models"),
+            "output_dir": str(home / "train"),
+            "image_size": SIZE,
+            "batch_size": 4,
+            "device": "cpu",
+            **self.tiny,
+        }
+        run(
+            run_id="training",
+            config_file=str(folder / "configs" / "train.json"),
+            max_epochs=1,
+            **{**overrides, "device": "$torch.device('cpu')"},
+        )
+        return {**overrides, "device": "$torch.device('cpu')", "home": home}
+
+    def configs(self, folder: Path, *names: str) -> list[str]:
+        return [str(folder / "configs" / f"{name}.json") for name in names]
+
+    def overrides(self, work: dict[str, Any], output: str) -> dict[str, Any]:
+        own = {key: value for key, value in work.items() if key != "home"}
+        return {**own, "output_dir": str(work["home"] / output)}
+
+    def test_metadata_is_valid(self, folder: Path) -> None:
+        metadata = folder / "configs" / "metadata.json"
+        verify_metadata(meta_file=str(metadata), filepath=str(SCHEMA))
+        content = json.loads(metadata.read_text())
+        assert content["version"] in content["changelog"]
+        assert all(len(part) == 1 for part in content["version"].split("."))
+
+    def test_full_network_fits_metadata(self, folder: Path) -> None:
+        verify_net_in_out(
+            "network_def",
+            meta_file=str(folder / "configs" / "metadata.json"),
+            config_file=str(folder / "configs" / "inference.json"),
+            device="cpu",
+        )
+
+    def test_train_and_inference_agree(self, folder: Path) -> None:
+        train, inference = (
+            json.loads((folder / "configs" / f"{name}.json").read_text()) for name in ("train", "inference")
+        )
+        train["network_def"].pop("encoder_weights", None)
+        for shared in ("network_def", "image_size", "aspect", "mode"):
+            assert train[shared] == inference[shared]
+        assert train["crop_lens"] == inference["crop_lens"]
+        loading = train["train"]["deterministic_transforms"]
+        preprocessing = inference["preprocessing"]["transforms"]
+        assert [{**transform, "keys": "image"} for transform in loading[2:]] == preprocessing[1:3]
+        assert train["train"]["dataloader"]["transform"] == preprocessing[3]
+
+    @pytest.mark.parametrize(
+        ("names", "kind"),
+        [(("train",), "train"), (("train", "evaluate"), "train"), (("inference",), "infer")],
+    )
+    def test_properties_are_complete(
+        self, names: tuple[str, ...], kind: str, folder: Path, work: dict[str, Any], photos: Path
+    ) -> None:
+        overrides = self.overrides(work, "properties")
+        if kind == "infer":
+            overrides["dataset_dir"] = str(photos)
+        workflow = ConfigWorkflow(self.configs(folder, *names), workflow_type=kind, **overrides)
+        workflow.initialize()
+        assert workflow.check_properties() == []
+
+    def test_training_leaves_weights_and_records(self, work: dict[str, Any]) -> None:
+        assert sorted(path.name for path in Path(work["ckpt_dir"]).iterdir()) == ["model.pt"]
+        written = {path.name for path in Path(work["output_dir"]).iterdir()}
+        assert written == self.records
+        history = pd.read_csv(Path(work["output_dir"]) / "history.csv")
+        assert history["epoch"].tolist() == [1]
+        assert np.isfinite(history.to_numpy()).all()
+
+    def test_evaluation_scores_every_image_at_its_own_size(
+        self, folder: Path, work: dict[str, Any], prepared: Path
+    ) -> None:
+        overrides = self.overrides(work, "evaluation")
+        run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides)
+        output = Path(overrides["output_dir"])
+        test = json.loads((prepared / "datalist.json").read_text())["test"]
+        self.check_evaluation(output, prepared, test)
+
+    def check_evaluation(self, output: Path, prepared: Path, test: list[dict[str, Any]]) -> None:
+        table = pd.read_csv(output / "metrics.csv")
+        assert table["id"].tolist() == sorted(item["id"] for item in test)
+        summary = json.loads((output / "summary.json").read_text())
+        assert summary["images"] == len(test)
+        assert summary["metrics"]["dice"]["mean"] == pytest.approx(table["dice"].mean(), abs=1e-6)
+        for item in test:
+            mask = Image.open(output / "masks" / f"{item['id']}_segmentation.png")
+            assert mask.size == Image.open(prepared / item["label"]).size
+            assert set(np.unique(np.asarray(mask))) <= {0, 255}
+        assert (output / "panel.png").is_file()
+
+    def test_inference_takes_photos_of_any_kind(
+        self, folder: Path, work: dict[str, Any], photos: Path
+    ) -> None:
+        overrides = {**self.overrides(work, "inference"), "dataset_dir": str(photos)}
+        run(run_id="inferring", config_file=self.configs(folder, "inference"), **overrides)
+        self.check_inference(Path(overrides["output_dir"]), photos)
+
+    def check_inference(self, output: Path, photos: Path) -> None:
+        table = pd.read_csv(output / "predictions.csv").set_index("id")
+        assert sorted(table.index) == ["cmyk", "grey portrait", "odd", "small"]
+        for path in photos.iterdir():
+            if path.stem != "damaged":
+                size = Image.open(path).size
+                assert Image.open(output / f"{path.stem}_segmentation.png").size == size
+                assert (table.loc[path.stem, "width"], table.loc[path.stem, "height"]) == size
+        assert pd.read_csv(output / "failures.csv")["id"].tolist() == ["damaged"]
+
+    @pytest.fixture(scope="class")
+    def eager(self, folder: Path, work: dict[str, Any]) -> torch.nn.Module:
+        parser = ConfigParser(json.loads((folder / "configs" / "inference.json").read_text()))
+        parser.update(self.overrides(work, "eager"))
+        network = parser.get_parsed_content("network_def").eval()
+        network.load_state_dict(torch.load(Path(work["ckpt_dir"]) / "model.pt", weights_only=True))
+        return network
+
+    def exported(self, folder: Path, work: dict[str, Any], export: Any, suffix: str, **extra: Any) -> Path:
+        filepath = work["home"] / f"model{suffix}"
+        export(
+            "network_def",
+            filepath=str(filepath),
+            ckpt_file=str(Path(work["ckpt_dir"]) / "model.pt"),
+            meta_file=str(folder / "configs" / "metadata.json"),
+            config_file=str(folder / "configs" / "inference.json"),
+            **self.tiny,
+            **extra,
+        )
+        return filepath
+
+    def test_torchscript_equals_eager(
+        self, folder: Path, work: dict[str, Any], eager: torch.nn.Module
+    ) -> None:
+        script = torch.jit.load(self.exported(folder, work, ckpt_export, ".ts"))
+        batch = torch.randn(2, 3, *SIZE)
+        with torch.no_grad():
+            torch.testing.assert_close(script(batch), eager(batch), atol=1e-4, rtol=1e-4)
+
+    def test_onnx_equals_eager(self, folder: Path, work: dict[str, Any], eager: torch.nn.Module) -> None:
+        path = self.exported(folder, work, onnx_export, ".onnx", input_shape=[1, 3, *SIZE])
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        batch = torch.randn(1, 3, *SIZE)
+        (result,) = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(result, eager(batch).numpy(), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dermaseg_monai.data.datalist import list_photos, load_datalist
+from dermaseg_monai.errors import InputError
+
+from .layout import ATTRIBUTES
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    items = []
+    for index in range(7):
+        attributes = [f"attributes/{index}_attribute_{name}.png" for name in ATTRIBUTES]
+        item = {"id": f"{index}", "image": f"images/{index}.jpg", "label": f"masks/{index}_segmentation.png"}
+        items.append({**item, "attributes": attributes})
+        for name in (item["image"], item["label"], *attributes):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+    write(tmp_path, {"training": items[:5], "validation": items[5:6], "test": items[6:]})
+    return tmp_path
+
+
+def write(folder: Path, content: Any) -> None:
+    (folder / "datalist.json").write_text(json.dumps(content))
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "datalist.json").read_text())
+
+
+def test_lesion_items_are_absolute(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {
+        "id": "5",
+        "image": str(prepared / "images/5.jpg"),
+        "label": str(prepared / "masks/5_segmentation.png"),
+    }
+    assert load_datalist(prepared, "validation") == [expected]
+    monkeypatch.chdir(prepared.parent)
+    assert load_datalist(prepared.name, "validation") == [expected]
+
+
+def test_attribute_items_come_from_either_form(prepared: Path) -> None:
+    both = load_datalist(prepared, "test", task="attribute")
+    assert both[0]["label"] == [str(prepared / f"attributes/6_attribute_{name}.png") for name in ATTRIBUTES]
+    content = read(prepared)
+    content["test"][0]["label"] = content["test"][0].pop("attributes")
+    write(prepared, content)
+    assert load_datalist(prepared, "test", task="attribute") == both
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(1.0, 5), (0.5, 3), (0.4, 2), (0.2, 1), (0.01, 1)])
+def test_fraction_is_a_prefix(prepared: Path, fraction: float, count: int) -> None:
+    ids = [item["id"] for item in load_datalist(prepared, "training", fraction=fraction)]
+    assert ids == ["0", "1", "2", "3", "4"][:count]
+
+
+def test_fraction_is_not_fooled_by_rounding(prepared: Path) -> None:
+    content = read(prepared)
+    content["training"] = content["training"] * 20
+    write(prepared, content)
+    assert 0.07 * 100 > 7
+    assert len(load_datalist(prepared, "training", fraction=0.07)) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"section": "train"}, "training, validation, test"),
+        ({"section": "test", "task": "both"}, "lesion or attribute"),
+        ({"section": "training", "fraction": 0.0}, "above 0"),
+        ({"section": "training", "fraction": 1.5}, "above 0"),
+        ({"section": "test", "fraction": 0.5}, "Only the training images"),
+    ],
+)
+def test_wrong_arguments(prepared: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_datalist(prepared, **arguments)
+
+
+def test_folder_that_is_not_prepared(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dermaseg prepare"):
+        load_datalist(tmp_path, "training")
+
+
+def test_broken_json_names_the_line(prepared: Path) -> None:
+    (prepared / "datalist.json").write_text('{\n "training": [\n  {]\n}')
+    with pytest.raises(InputError, match="line 3"):
+        load_datalist(prepared, "training")
+
+
+def test_damaged_lists(prepared: Path) -> None:
+    good = read(prepared)
+    for content, message in [
+        ([], "object"),
+        ({"training": {}}, "no list 'training'"),
+        ({**good, "training": []}, "no image for training"),
+        ({**good, "training": [good["training"][0], "x"]}, 'training item 1 must have an "id"'),
+        ({**good, "training": [{"id": "0", "image": 3}]}, "training item 0"),
+    ]:
+        write(prepared, content)
+        with pytest.raises(InputError, match=message):
+            load_datalist(prepared, "training")
+
+
+def test_list_for_the_other_task(prepared: Path) -> None:
+    content = read(prepared)
+    for item in content["training"]:
+        del item["attributes"]
+    write(prepared, content)
+    with pytest.raises(InputError, match="no attribute masks"):
+        load_datalist(prepared, "training", task="attribute")
+    for item in content["training"]:
+        item["label"] = [item["label"]] * 5
+    write(prepared, content)
+    with pytest.raises(InputError, match="no lesion masks"):
+        load_datalist(prepared, "training")
+    content["training"][0]["label"] = content["training"][0]["label"][:4]
+    write(prepared, content)
+    with pytest.raises(InputError, match="5 attribute mask paths"):
+        load_datalist(prepared, "training", task="attribute")
+
+
+def test_listed_file_that_is_gone(prepared: Path) -> None:
+    (prepared / "masks/5_segmentation.png").unlink()
+    with pytest.raises(InputError, match=r"5_segmentation\.png, which is not there"):
+        load_datalist(prepared, "validation")
+
+
+def test_photos_of_a_folder(tmp_path: Path) -> None:
+    photos = ["a.JPG", "b.jpeg", "c.png", "d.bmp", "e.tif", "f.TIFF", "g.dcm"]
+    others = ["a_segmentation.png", "a_Superpixels.PNG", "a_attribute_streaks.png", ".h.jpg", "notes.txt"]
+    for name in (*reversed(photos), *others):
+        (tmp_path / name).touch()
+    (tmp_path / "inner.jpg").mkdir()
+    (tmp_path / "inner.jpg" / "z.jpg").touch()
+    expected = [{"id": name.split(".")[0], "image": str(tmp_path / name)} for name in photos]
+    assert list_photos(tmp_path) == expected
+    assert list_photos(tmp_path / "a.JPG") == expected[:1]
+
+
+def test_photos_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a_segmentation.png").touch()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match="no photo"):
+        list_photos(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        list_photos(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is no photo"):
+        list_photos(tmp_path / "notes.txt")
+
+
+def test_photos_whose_results_would_collide(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png"):
+        list_photos(tmp_path)

@@ -1,0 +1,49 @@
+"""One process is its own world; two are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from dermaseg_monai.distributed import gather_objects, rank, share_buffers, unwrapped, world_size
+
+
+def test_alone() -> None:
+    network = torch.nn.BatchNorm2d(2)
+    network.running_mean += 3
+    share_buffers(network)
+    assert (rank(), world_size()) == (0, 1)
+    assert gather_objects([1, "two"]) == [1, "two"]
+    assert unwrapped(network) is network
+    assert network.running_mean.tolist() == [3, 3]
+
+
+def process(number: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=number, world_size=2)
+    network = torch.nn.BatchNorm2d(2)
+    network.running_mean += 1 + number
+    network.num_batches_tracked += 10 * (1 + number)
+    share_buffers(network)
+    wrapped = torch.nn.parallel.DistributedDataParallel(network)
+    found = {
+        "place": (rank(), world_size()),
+        "gathered": gather_objects([f"of {number}"] * (2 - number)),
+        "unwrapped": unwrapped(wrapped) is network,
+        "buffers": [buffer.tolist() for buffer in network.buffers()],
+    }
+    torch.save(found, Path(folder) / f"{number}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    mp.start_processes(process, args=(str(tmp_path),), nprocs=2, start_method="fork")
+    for number in range(2):
+        found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        assert found["place"] == (number, 2)
+        assert found["gathered"] == ["of 0", "of 0", "of 1"]
+        assert found["unwrapped"]
+        assert found["buffers"] == [[1, 1], [1, 1], 10]

@@ -1,0 +1,49 @@
+"""The user's error is found behind whatever was raised from it."""
+
+from __future__ import annotations
+
+from dermaseg_monai.errors import InputError, find_input_error
+
+
+def raised(action) -> BaseException:
+    try:
+        action()
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def test_found_through_causes_and_contexts() -> None:
+    inner = InputError("the photo is upside down; turn it.")
+
+    def cause() -> None:
+        try:
+            raise inner
+        except InputError as error:
+            raise RuntimeError("applying transform") from error
+
+    def context() -> None:
+        try:
+            cause()
+        except RuntimeError:
+            raise KeyError("while handling")  # noqa: B904
+
+    assert find_input_error(inner) is inner
+    assert find_input_error(raised(cause)) is inner
+    assert find_input_error(raised(context)) is inner
+
+
+def test_not_found_where_there_is_none_or_it_was_hidden() -> None:
+    def hidden() -> None:
+        try:
+            raise InputError("dealt with.")
+        except InputError:
+            raise RuntimeError("another matter") from None
+
+    assert find_input_error(None) is None
+    assert find_input_error(ValueError("a bug")) is None
+    assert find_input_error(raised(hidden)) is None
+
+
+def test_it_is_a_value_error() -> None:
+    assert issubclass(InputError, ValueError)
