@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from dermaseg_monai.distributed import gather_objects, rank, share_buffers, unwrapped, world_size
+
+from .processes import run_together
 
 
 def test_alone() -> None:
@@ -40,7 +41,7 @@ def process(number: int, folder: str) -> None:
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    mp.start_processes(process, args=(str(tmp_path),), nprocs=2, start_method="fork")
+    run_together(process, tmp_path)
     for number in range(2):
         found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
         assert found["place"] == (number, 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 import time
 from pathlib import Path
@@ -23,6 +22,9 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import Fitd, LoadMaskd, LoadPhotod
 
 from .discs import write_disc, write_discs
+
+# not forked: a fork takes over the locks of threads that it doesn't have
+PROCESSES = multiprocessing.get_context("spawn")
 
 
 def loading(size: tuple[int, int] = (16, 20), aspect: str = "squash") -> Compose:
@@ -166,13 +168,13 @@ class Slow:
 
 def test_a_killed_build_is_never_trusted(data, tmp_path) -> None:
     cache = tmp_path / "cache"
-    process = multiprocessing.get_context("fork").Process(target=open_store, args=(data, Slow(0.2), cache))
+    process = PROCESSES.Process(target=open_store, args=(data, Slow(0.2), cache))
     process.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (cache.is_dir() and stores(cache)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process.kill()
+    process.join(30)
     left = stores(cache)
     assert len(left) == 1
     assert left[0].startswith(".pixels-")
@@ -182,12 +184,12 @@ def test_a_killed_build_is_never_trusted(data, tmp_path) -> None:
 
 def test_two_builders_end_with_one_valid_store(data, tmp_path) -> None:
     cache = tmp_path / "cache"
-    context = multiprocessing.get_context("fork")
-    builders = [context.Process(target=open_store, args=(data, Slow(0.05), cache)) for _ in range(2)]
+    builders = [PROCESSES.Process(target=open_store, args=(data, Slow(0.05), cache)) for _ in range(2)]
     for builder in builders:
         builder.start()
     for builder in builders:
-        builder.join(30)
+        builder.join(120)
+        builder.kill()
     assert [builder.exitcode for builder in builders] == [0, 0]
     assert len(stores(cache)) == 1
     store = open_store(data, Slow(0.05), cache)
@@ -214,7 +216,7 @@ def test_two_threads_that_meet_in_the_middle(data, tmp_path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(stores(tmp_path / "cache")) == 1
     assert torch.equal(*images)
 

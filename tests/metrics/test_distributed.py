@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from ignite.engine import Engine
 
 from dermaseg_monai.metrics import CurveHandler, SegmentationHandler, SegmentationMetric
+from tests.processes import run_together
 
 IMAGES = 7
 
@@ -49,7 +49,7 @@ def worker(rank: int, folder: str) -> None:
 
 
 def test_two_processes_score_as_one(tmp_path):
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
+    run_together(worker, tmp_path)
     single = scores(list(range(IMAGES)))
     single["one process has all"] = single["image_mean"]
     for rank in range(2):
