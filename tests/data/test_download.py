@@ -3,19 +3,18 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dermaseg_monai import fetch as fetch_module
 from dermaseg_monai.data import download
 from dermaseg_monai.data.isic2018 import ARCHIVES, BASE_URL, Archive, kinds
 from dermaseg_monai.errors import InputError
+from tests.web import Server, running_server
 
 NAME = "ISIC2018_Task1_Training_GroundTruth.zip"
 
@@ -32,79 +31,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves ``files``; the other attributes say how it misbehaves."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.ranges = True
-        self.break_after: list[int] = []  # bytes sent by each of the next answers before the line is cut
-        self.statuses: list[int] = []  # answers of the next requests
-        self.lie_about_start = False
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/2018/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        server = self.server
-        name = self.path.rsplit("/", 1)[-1]
-        wanted = self.headers.get("Range")
-        server.requests.append((name, wanted))
-        if server.statuses:
-            self.send_error(server.statuses.pop(0))
-            return
-        if name not in server.files or not self.path.startswith("/2018/"):
-            self.send_error(404)
-            return
-        data = server.files[name]
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and server.ranges else 0
-        if wanted and server.ranges and start >= len(data):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(data)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if wanted and server.ranges:
-            start = 0 if server.lie_about_start else start
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        body = data[start:]
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if server.break_after:
-            self.wfile.write(body[: server.break_after.pop(0)])
-            self.wfile.flush()
-            self.close_connection = True
-            self.connection.close()
-            return
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def finish(self) -> None:
-        with suppress(OSError, ValueError):  # the connection is cut already
-            super().finish()
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -117,7 +47,7 @@ def data(server: Server, monkeypatch: pytest.MonkeyPatch) -> bytes:
         ("training", "lesion"): Archive("ISIC2018_Task1_Training_GroundTruth", len(data), sha256(data)),
     }
     monkeypatch.setattr(download, "ARCHIVES", known)
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(fetch_module, "BACKOFF_SECONDS", 0.0)
     return data
 
 
@@ -177,7 +107,7 @@ def test_broken_connections_are_taken_up(tmp_path: Path, server: Server, data: b
 def test_breaks_that_bring_bytes_are_no_failures(
     tmp_path: Path, server: Server, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    monkeypatch.setattr(fetch_module, "ATTEMPTS", 2)
     server.break_after = [9_000] * 15
     assert fetch(server, tmp_path).read_bytes() == data
     assert server.break_after == []
@@ -188,7 +118,7 @@ def test_run_that_gave_up_is_taken_up(
 ) -> None:
     fetch(server, tmp_path)
     (tmp_path / NAME).unlink()
-    monkeypatch.setattr(download, "ATTEMPTS", 3)
+    monkeypatch.setattr(fetch_module, "ATTEMPTS", 3)
     server.break_after = [40_000, 0, 0]
     with pytest.raises(InputError, match=r"failed 3 times in a row.*40,000 bytes"):
         fetch(server, tmp_path)
@@ -229,8 +159,8 @@ def test_busy_server_is_asked_again(tmp_path: Path, server: Server, data: bytes)
 
 def test_pauses_grow(tmp_path: Path, server: Server, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(download, "BACKOFF_SECONDS", 1.0)
-    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    monkeypatch.setattr(fetch_module, "BACKOFF_SECONDS", 1.0)
+    monkeypatch.setattr(fetch_module.time, "sleep", pauses.append)
     server.statuses = [503, 503, 503]
     fetch(server, tmp_path)
     assert pauses == [1, 2, 4]
@@ -246,7 +176,7 @@ def test_missing_file_ends_at_once(tmp_path: Path, server: Server, data: bytes, 
 
 
 def test_server_that_is_not_there(tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    monkeypatch.setattr(fetch_module, "ATTEMPTS", 2)
     with pytest.raises(InputError, match="failed 2 times in a row"):
         download.download_isic2018(tmp_path, "lesion", base_url="http://127.0.0.1:9/")
 
@@ -308,7 +238,7 @@ def test_full_disk(tmp_path: Path, server: Server, data: bytes, monkeypatch: pyt
     class Usage:
         free = 10
 
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(fetch_module.shutil, "disk_usage", lambda _: Usage)
     with pytest.raises(InputError, match="10 bytes free"):
         fetch(server, tmp_path)
 
