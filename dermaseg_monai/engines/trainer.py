@@ -9,43 +9,55 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
-from dermaseg_monai.distributed import share_buffers
+from dermaseg_monai.distributed import share_buffers, world_size
+from dermaseg_monai.engines.graphs import GraphedStep
 
 
 class Trainer(SupervisedTrainer):
     """A :class:`monai.engines.SupervisedTrainer` whose step suits small networks.
 
-    It differs in three things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
-    scaler, which bfloat16 does not need), gradients may be clipped, and batches are never taken apart.
+    It differs in four things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
+    scaler, which bfloat16 does not need), gradients may be clipped, forward and backward pass may be replayed
+    as a CUDA graph, and batches are never taken apart.
 
     Args:
         clip_norm: largest L2 norm of all gradients together; ``None`` leaves them alone.
         amp: run the forward pass and the loss under bfloat16 autocast.
+        cuda_graph: capture forward and backward pass (:class:`GraphedStep`), on one GPU; elsewhere it changes
+            nothing.
         **kwargs: the arguments of :class:`monai.engines.SupervisedTrainer`.
     """
 
-    def __init__(self, clip_norm: float | None = None, amp: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, clip_norm: float | None = None, amp: bool = False, cuda_graph: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(decollate=False, **kwargs)
         self.bfloat16 = amp  # MONAI's own `amp` attribute means float16 with a gradient scaler
         self.clip_norm = clip_norm
+        self.gradients = self._gradients
+        if cuda_graph and self.state.device.type == "cuda" and world_size() == 1:
+            self.gradients = GraphedStep(self._gradients, self.network.parameters())
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, torch.Tensor]) -> dict:
         image, label = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(engine.state.device.type, torch.bfloat16, enabled=self.bfloat16):
-            prediction = engine.inferer(image, engine.network)
-            loss = engine.loss_function(prediction, label)
+        prediction, loss = self.gradients(image, label)
         engine.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: prediction, Keys.LOSS: loss}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
-        loss.backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm)
         engine.optimizer.step()
-        engine.state.output[Keys.LOSS] = loss.detach()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
+
+    def _gradients(self, image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(self.state.device.type, torch.bfloat16, enabled=self.bfloat16):
+            prediction = self.inferer(image, self.network)
+            loss = self.loss_function(prediction, label)
+        loss.backward()
+        return prediction, loss.detach()
 
 
 class Evaluator(SupervisedEvaluator):
