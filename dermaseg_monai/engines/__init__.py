@@ -9,7 +9,7 @@ from dermaseg_monai.engines.class_weights import class_weights
 from dermaseg_monai.engines.inferers import FlipInferer, MapInferer
 from dermaseg_monai.engines.messages import print_input_errors
 from dermaseg_monai.engines.photo_summary import PhotoSummary
-from dermaseg_monai.engines.photos import PhotoEvaluator
+from dermaseg_monai.engines.photos import PhotoEvaluator, predict_maps
 from dermaseg_monai.engines.precision import bfloat16_is_fast
 from dermaseg_monai.engines.progress import Progress
 from dermaseg_monai.engines.schedule import EarlyStop, LearningRate
@@ -48,6 +48,7 @@ __all__ = [
     "bfloat16_is_fast",
     "class_weights",
     "load_weights",
+    "predict_maps",
     "print_input_errors",
     "risk_coverage",
     "stored_thresholds",

@@ -15,6 +15,26 @@ from monai.utils.enums import CommonKeys as Keys
 from dermaseg_monai.engines.trainer import Evaluator
 
 
+def predict_maps(
+    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, bfloat16: bool
+) -> dict[str, torch.Tensor]:
+    """Run a network on a batch of photos.
+
+    Args:
+        image: normalised photos ``(B, 3, h, w)``, on the network's device.
+        network: in evaluation mode.
+        inferer: gives logits ``(B, C, h, w)``, or a dictionary of maps with ``logits`` among them.
+        bfloat16: run under bfloat16 autocast.
+
+    Returns:
+        Float32 maps on the CPU by name; the logits are ``pred``.
+    """
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=bfloat16):
+        outputs = inferer(image, network)
+    maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
+
+
 class PhotoEvaluator(Evaluator):
     """An evaluator over a :class:`dermaseg_monai.data.photos.PhotoLoader`.
 
@@ -42,13 +62,10 @@ class PhotoEvaluator(Evaluator):
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict:
         image = batchdata[Keys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
-        with (
-            engine.mode(engine.network),
-            torch.autocast(engine.state.device.type, torch.bfloat16, enabled=self.bfloat16),
-        ):
-            outputs = engine.inferer(image, engine.network)
-        maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
-        maps = {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
+        with engine.mode(engine.network):
+            maps = self.in_parts(
+                image, lambda part: predict_maps(part, engine.network, engine.inferer, self.bfloat16)
+            )
         engine.state.batch = [
             {**item, **{name: values[index] for name, values in maps.items()}}
             for index, item in enumerate(batchdata["items"])
