@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dermaseg_monai.errors import InputError
+
+STALE_SECONDS = 86_400
+"""Age from which a temporary file is taken for one whose writer was killed."""
 
 
 @contextmanager
@@ -22,18 +30,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Yields:
         The temporary path to write to.
+
+    Raises:
+        InputError: there is no room, or no permission to write there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        try:
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -48,26 +60,89 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Yields:
         The temporary folder to write into.
+
+    Raises:
+        InputError: there is no room, or no permission to write there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    temporary.mkdir()
-    try:
-        yield temporary
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
         try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            yield temporary
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` in one step."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one sentence that what the block writes to ``path`` does not fit or may not be written.
+
+    Raises:
+        InputError: the disk is full, a quota reached, the folder read-only, or part of the path a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); make room there, or choose another folder."
+        ) from error
+
+
+_UNWRITABLE = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what writers that were killed left in ``folder``: temporary names that are a day old.
+
+    Args:
+        folder: where :func:`atomic_path` and :func:`atomic_folder` write; it may be missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return
+    for path in folder.glob(".*"):
+        try:
+            stale = _TEMPORARY.fullmatch(path.name) and time.time() - _last_written(path) > STALE_SECONDS
+            if stale and path.is_dir():
+                shutil.rmtree(path)
+            elif stale:
+                path.unlink()
+        except OSError:
+            continue  # another process sweeps too, or the folder is not ours to change
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}(\.\w+)?")
+
+
+def _last_written(path: Path) -> float:
+    inside = path.iterdir() if path.is_dir() else ()
+    return max(entry.stat().st_mtime for entry in (path, *inside))
 
 
 def _temporary(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from monai.bundle import ConfigWorkflow
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.overrides import check_overrides
 from dermaseg_monai.reports.attributes import COLOURS
 from dermaseg_monai.reports.overlay import LONGEST_SIDE, draw_overlay
 from dermaseg_monai.transforms import read_mask, read_photo
@@ -39,7 +41,7 @@ def predict(
         The rows of ``predictions.csv``.
 
     Raises:
-        InputError: the bundle is unknown or has no weights, or there is no photo that can be read.
+        InputError: the bundle is unknown, has no weights or no such id, or there is no photo that can be read.
     """
     folder = bundle_folder(bundle)
     run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
@@ -66,14 +68,16 @@ def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any
         **overrides: ids of the config.
 
     Raises:
-        InputError: the bundle has no weights, or there is no photo that can be read.
+        InputError: the bundle has no weights, the config no such id, or there is no photo that can be read.
     """
+    config = folder / "configs" / "inference.json"
     if not (folder / "models" / "model.pt").is_file() and "ckpt_dir" not in overrides:
         raise InputError(
             f"{folder.name} has no weights; train it first and point --ckpt_dir at its model.pt."
         )
+    check_overrides(json.loads(config.read_text(encoding="utf-8")), overrides)
     workflow = ConfigWorkflow(
-        config_file=str(folder / "configs" / "inference.json"),
+        config_file=str(config),
         workflow_type="infer",
         bundle_root=str(folder),
         output_dir=os.fspath(output),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from dermaseg_monai.files import atomic_folder, atomic_path, write_text
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import STALE_SECONDS, atomic_folder, atomic_path, sweep, write_text
 
 
 def test_content_arrives_under_the_final_name(tmp_path: Path) -> None:
@@ -93,6 +96,49 @@ def test_the_first_of_two_folders_stays(tmp_path: Path) -> None:
 
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
-    with pytest.raises(OSError, match="store"), atomic_folder(tmp_path / "store"):
+    with (
+        pytest.raises(InputError, match=r"store cannot be written \(.*choose another folder\.$"),
+        atomic_folder(tmp_path / "store"),
+    ):
         pass
     assert os.listdir(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+@pytest.mark.parametrize("writer", [atomic_path, atomic_folder])
+def test_no_room_and_no_permission_are_one_sentence(tmp_path: Path, number, writer) -> None:
+    with pytest.raises(InputError, match="^" + str(tmp_path / "out")) as caught, writer(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))
+    assert os.strerror(number) in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_among_the_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"table\.csv cannot be written \(Not a directory\)"):
+        write_text(tmp_path / "file" / "below" / "table.csv", "")
+
+
+def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    names = [".table.0123456789abcdef.csv", ".pixels-12.0123456789abcdef"]
+    for name in (*names, ".fresh.0123456789abcdef.csv", ".hidden", "table.csv", ".0123456789abcdef.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / names[1]).unlink()
+    (tmp_path / names[1]).mkdir()
+    (tmp_path / names[1] / "images.npy").touch()
+    old = time.time() - STALE_SECONDS - 60
+    for path in (*tmp_path.iterdir(), tmp_path / names[1] / "images.npy"):
+        os.utime(path, None if "fresh" in path.name else (old, old))
+    sweep(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".fresh.0123456789abcdef.csv", ".hidden", "table.csv", ".0123456789abcdef.csv"}
+    sweep(tmp_path / "missing")
+
+
+def test_a_folder_that_is_written_to_is_not_swept(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "store") as temporary:
+        (temporary / "images.npy").touch()
+        old = time.time() - STALE_SECONDS - 60
+        os.utime(temporary, (old, old))
+        sweep(tmp_path)
+        assert temporary.is_dir()

@@ -11,18 +11,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from dermaseg_monai.data.describe import describe
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.errors import InputError, find_input_error
-from dermaseg_monai.files import atomic_folder
+from dermaseg_monai.files import atomic_folder, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +80,14 @@ def open_store(
     if not folder.is_dir():
         folder = _writable(Path(cache_dir)) / name
     if not folder.is_dir():
+        sweep(folder.parent)
         _build(data, transform, first, folder)
     arrays = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
     return PixelStore(*(torch.from_numpy(array) for array in arrays))
 
 
 def _key(data: Sequence[Item], transform: Callable[[Item], Item], first: Item) -> str:
-    digest = hashlib.sha256(json.dumps(_describe(transform), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(describe(transform), sort_keys=True).encode())
     for item in data:
         for path in _paths(item):
             try:
@@ -106,25 +106,6 @@ def _paths(item: Item) -> Iterator[str]:
     label = item["label"]
     yield item["image"]
     yield from (label,) if isinstance(label, str) else label
-
-
-def _describe(value: Any) -> Any:
-    """Reduce a transform to plain data: its class and its settings, however deep they nest."""
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        array = np.asarray(value)
-        return [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-    if isinstance(value, (os.PathLike, Enum)):
-        return str(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_describe(entry) for entry in value]
-    if isinstance(value, dict):
-        return {str(key): _describe(entry) for key, entry in value.items()}
-    if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
-        return f"{value.__module__}.{value.__qualname__}"
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    return [name, _describe(vars(value))] if hasattr(value, "__dict__") else name
 
 
 def _decode(transform: Callable[[Item], Item], item: Item) -> Item:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -11,9 +13,10 @@ from typing import Any
 import torch
 from ignite.engine import Events
 
+from dermaseg_monai.data.describe import describe
 from dermaseg_monai.distributed import rank, unwrapped
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +35,13 @@ class TrainingState:
         state: what to store besides the epoch, by name: objects with ``state_dict`` and ``load_state_dict``
             (network, optimizer, lr_scheduler, average); entries that are None are left out.
         resume: take up ``last.pt`` where there is one.
+        settings: by config id, what must be as it was when ``last.pt`` was written, since the stored state
+            would bring the earlier one back: schedule, loss, data. ``max_epochs`` alone may change where the
+            schedule does not depend on it.
 
     Raises:
-        InputError: ``resume`` is no bool; at the start of the run, where ``last.pt`` is unreadable or was
-            written by another network or optimizer.
+        InputError: ``resume`` is no bool; at the start of the run, where ``last.pt`` is unreadable, was
+            written by another network or optimizer, or with other settings.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class TrainingState:
         validator: Any,
         state: Mapping[str, Any],
         resume: bool = True,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(resume, bool):  # MONAI's command line gives "false" as text, which counts as true
             raise InputError(f"resume is {resume!r}; write True or False.")
@@ -57,15 +64,23 @@ class TrainingState:
             if entry is not None
         }
         self.resume = resume
+        # now, since objects among them change with the training
+        self.settings = {name: _fingerprint(value) for name, value in (settings or {}).items()}
 
     def attach(self, engine: Any) -> None:
-        """Register with the trainer, after :class:`Progress` and all else that changes the state."""
+        """Register with the trainer, after :class:`Progress` and all else that changes the state.
+
+        What is done once a training is complete goes before it as well: while ``last.pt`` is there, a run that
+        is killed meanwhile only has to be started again.
+        """
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def load(self, engine: Any) -> None:
         """Take up the stored state, if there is one."""
+        if rank() == 0:
+            sweep(self.last.parent)
         if not self.last.is_file():
             return
         if not self.resume:
@@ -73,8 +88,11 @@ class TrainingState:
             return
         try:
             stored = torch.load(self.last, map_location=engine.state.device, weights_only=True)
+            self._compare(stored["settings"])
             for name, entry in self.state.items():
                 entry.load_state_dict(stored["state"][name])
+        except InputError:
+            raise
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(
@@ -86,6 +104,9 @@ class TrainingState:
         engine.state.iteration = stored["epoch"] * engine.state.epoch_length
         self.validator.state.best_metric = stored["best_metric"]
         self.validator.state.best_metric_epoch = stored["best_metric_epoch"]
+        if stored["epoch"] >= stored["max_epochs"]:
+            # it was stopped early, and only its last report is missing
+            engine.state.max_epochs = min(engine.state.max_epochs, stored["max_epochs"])
         logger.info(
             "resuming after epoch %d of %d from %s", stored["epoch"], engine.state.max_epochs, self.last
         )
@@ -100,6 +121,8 @@ class TrainingState:
             {
                 "epoch": engine.state.epoch,
                 "history": engine.state.history,
+                "max_epochs": engine.state.max_epochs,
+                "settings": self.settings,
                 "best_metric": float(self.validator.state.best_metric),
                 "best_metric_epoch": self.validator.state.best_metric_epoch,
                 "state": {name: entry.state_dict() for name, entry in self.state.items()},
@@ -111,6 +134,36 @@ class TrainingState:
         """Remove the training state of a run that is complete."""
         if rank() == 0 and engine.state.epoch >= engine.state.max_epochs:
             self.last.unlink(missing_ok=True)
+
+    def _compare(self, stored: Mapping[str, str]) -> None:
+        changed = {
+            name: (stored.get(name), self.settings.get(name))
+            for name in stored.keys() | self.settings.keys()
+            if stored.get(name) != self.settings.get(name)
+        }
+        if "lr_scheduler" not in changed:
+            changed.pop("max_epochs", None)
+        if changed:
+            told = ", ".join(
+                f"{name} (now {new}, then {old})" if _is_short(old) and _is_short(new) else name
+                for name, (old, new) in sorted(changed.items())
+            )
+            raise InputError(
+                f"{self.last} is of a training with another {told}; give what it began with to go on, or pass "
+                "--resume False or another --ckpt_dir to start afresh."
+            )
+
+
+_HASHED = "sha256:"
+
+
+def _fingerprint(value: Any) -> str:
+    text = json.dumps(describe(value), sort_keys=True)
+    return text if len(text) <= 40 else _HASHED + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_short(text: str | None) -> bool:
+    return text is not None and not text.startswith(_HASHED)
 
 
 def load_weights(network: torch.nn.Module, path: str | os.PathLike[str]) -> torch.nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from pathlib import Path
@@ -26,8 +25,8 @@ class Progress:
     """Ignite handler that records each epoch: loss, first learning rate, validation metrics, time.
 
     A line is logged, a row added to ``<output_dir>/history.csv`` and a point to the TensorBoard curves in
-    ``<output_dir>/tensorboard``; a bar counts the steps where the terminal can show one. The loss is summed
-    on the device and read once an epoch.
+    ``<output_dir>/tensorboard``; a bar counts the steps where the terminal can show one. The losses are
+    kept on the device and read once an epoch.
 
     Args:
         output_dir: folder of what the run writes.
@@ -44,7 +43,7 @@ class Progress:
         self.output_dir = Path(output_dir)
         self.optimizer = optimizer
         self.validator = validator
-        self._loss: torch.Tensor | None = None
+        self._losses = torch.empty(0)
         self._bar: tqdm | None = None
         self._writer: SummaryWriter | None = None
         self._started = self._epoch_started = self._learning_rate = 0.0
@@ -67,7 +66,7 @@ class Progress:
             # made here rather than at the start, when a resumed run does not yet know its epoch
             self._writer = SummaryWriter(self.output_dir / "tensorboard", purge_step=engine.state.epoch)
             self._first_epoch = engine.state.epoch - 1
-        self._loss = torch.zeros((), device=engine.state.device)
+        self._losses = torch.zeros(engine.state.epoch_length, device=engine.state.device)
         self._epoch_started = time.perf_counter()
         # by the end of the epoch the schedule has moved on to the next one's
         self._learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -80,22 +79,24 @@ class Progress:
         )
 
     def _step(self, engine: Any) -> None:
-        self._loss += engine.state.output["loss"]
+        self._losses[(engine.state.iteration - 1) % engine.state.epoch_length] = engine.state.output["loss"]
         self._bar.update()  # type: ignore[union-attr]
 
     def _end_epoch(self, engine: Any) -> None:
         self._bar.close()  # type: ignore[union-attr]
         epoch, epochs = engine.state.epoch, engine.state.max_epochs
-        loss = float(self._loss) / engine.state.epoch_length  # type: ignore[arg-type]
-        if not math.isfinite(loss):
+        losses = self._losses.cpu()
+        bad = (~losses.isfinite()).nonzero()[:, 0].tolist()
+        if bad:
             raise InputError(
-                f"the training loss became {loss} in epoch {epoch}; run again in float32 (--amp False) to go "
-                "on after the last good epoch, or start afresh (--resume False) with a lower learning rate."
+                f"the training loss became {losses[bad[0]].item()} in epoch {epoch}, iteration {bad[0] + 1} of "
+                f"{len(losses)}; run again in float32 (--amp False) to go on after the last good epoch, or start "
+                "afresh (--resume False) with a lower learning rate."
             )
         now = time.perf_counter()
         row: dict[str, float] = {
             "epoch": epoch,
-            "loss": loss,
+            "loss": losses.mean().item(),
             "learning_rate": self._learning_rate,
             "seconds": now - self._epoch_started,
         }
@@ -113,7 +114,7 @@ class Progress:
             "epoch %d/%d: loss %.4f%s, %.1f s, %s left",
             epoch,
             epochs,
-            loss,
+            row["loss"],
             f", validation {metrics}" if metrics else "",
             row["seconds"],
             _duration(left),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,39 +11,62 @@ from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.distributed import share_buffers, world_size
-from dermaseg_monai.engines.graphs import GraphedStep
+from dermaseg_monai.engines.graphs import GraphedStep, Step
+from dermaseg_monai.engines.memory import in_parts, joined
 
 
 class Trainer(SupervisedTrainer):
     """A :class:`monai.engines.SupervisedTrainer` whose step suits small networks.
 
-    It differs in four things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
+    It differs in five things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
     scaler, which bfloat16 does not need), gradients may be clipped, forward and backward pass may be replayed
-    as a CUDA graph, and batches are never taken apart.
+    as a CUDA graph, batches are never taken apart for handlers, and a batch that the device's memory cannot take
+    is said in a sentence or gone through in parts.
+
+    Parts add up to the gradient of the whole batch, so that steps, schedule and order of the data stay as they
+    are; only what looks across a batch (batch norm's statistics, losses pooled over it) sees a part at a time.
 
     Args:
         clip_norm: largest L2 norm of all gradients together; ``None`` leaves them alone.
         amp: run the forward pass and the loss under bfloat16 autocast.
         cuda_graph: capture forward and backward pass (:class:`GraphedStep`), on one GPU; elsewhere it changes
             nothing.
+        auto_batch: where memory runs out, halve what is computed at once and go on with the same step, down
+            to single images; in a run of one process.
         **kwargs: the arguments of :class:`monai.engines.SupervisedTrainer`.
     """
 
     def __init__(
-        self, clip_norm: float | None = None, amp: bool = False, cuda_graph: bool = False, **kwargs: Any
+        self,
+        clip_norm: float | None = None,
+        amp: bool = False,
+        cuda_graph: bool = False,
+        auto_batch: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(decollate=False, **kwargs)
         self.bfloat16 = amp  # MONAI's own `amp` attribute means float16 with a gradient scaler
         self.clip_norm = clip_norm
-        self.gradients = self._gradients
+        # processes that wait for each other's gradients could not go through a step twice
+        self.auto_batch = auto_batch and world_size() == 1
+        self._parts = 1
+        self.gradients: Step = self._gradients
         if cuda_graph and self.state.device.type == "cuda" and world_size() == 1:
             self.gradients = GraphedStep(self._gradients, self.network.parameters())
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, torch.Tensor]) -> dict:
         image, label = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
         engine.network.train()
-        engine.optimizer.zero_grad(set_to_none=True)
-        prediction, loss = self.gradients(image, label)
+        splits = self.auto_batch and isinstance(image, torch.Tensor)
+        (prediction, loss), self._parts = in_parts(
+            lambda parts: self._accumulated(image, label, parts),
+            images=len(image),
+            parts=self._parts if splits else 1,
+            most=len(image) if splits else 1,
+            advice="choose a smaller image_size, or a larger device"
+            if splits
+            else "give a smaller --batch_size, or --auto_batch True to halve what is computed at once until it fits",
+        )
         engine.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: prediction, Keys.LOSS: loss}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
@@ -52,10 +76,25 @@ class Trainer(SupervisedTrainer):
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
 
-    def _gradients(self, image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _accumulated(self, image: Any, label: Any, parts: int) -> tuple[Any, torch.Tensor]:
+        self.optimizer.zero_grad(set_to_none=True)
+        if parts == 1:
+            return self.gradients(image, label)
+        predictions, losses = [], []
+        for images, labels in zip(image.tensor_split(parts), label.tensor_split(parts), strict=True):
+            prediction, loss = self._gradients(images, labels, share=len(images) / len(image))
+            predictions.append(prediction)
+            losses.append(loss)
+        return joined(predictions), torch.stack(losses).sum()
+
+    def _gradients(
+        self, image: torch.Tensor, label: torch.Tensor, share: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self.state.device.type, torch.bfloat16, enabled=self.bfloat16):
             prediction = self.inferer(image, self.network)
             loss = self.loss_function(prediction, label)
+        if share < 1:
+            loss = loss * share
         loss.backward()
         return prediction, loss.detach()
 
@@ -64,7 +103,8 @@ class Evaluator(SupervisedEvaluator):
     """A :class:`monai.engines.SupervisedEvaluator` with bfloat16 autocast on any device.
 
     Of several processes, all evaluate the first one's network, which is the one that is saved: batch-norm
-    statistics differ between them after a training step.
+    statistics differ between them after a training step. A batch that the device's memory cannot take is gone
+    through in parts, which changes nothing in the result.
 
     Args:
         amp: run the forward pass under bfloat16 autocast; predictions come back as float32.
@@ -74,6 +114,7 @@ class Evaluator(SupervisedEvaluator):
     def __init__(self, amp: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bfloat16 = amp
+        self._parts = 1
 
     def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
         """Evaluate once.
@@ -90,8 +131,22 @@ class Evaluator(SupervisedEvaluator):
             engine.mode(engine.network),
             torch.autocast(engine.state.device.type, torch.bfloat16, enabled=self.bfloat16),
         ):
-            prediction = engine.inferer(image, engine.network).float()
+            prediction = self.in_parts(image, lambda part: engine.inferer(part, engine.network)).float()
         engine.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: prediction}
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
+
+    def in_parts(self, image: Any, infer: Callable[[Any], Any]) -> Any:
+        """What ``infer`` gives for a batch, in as many parts as the device's memory asks for."""
+        images = len(image) if isinstance(image, torch.Tensor) else 1
+        found, self._parts = in_parts(
+            lambda parts: joined(
+                [infer(part) for part in ([image] if parts == 1 else image.tensor_split(parts))]
+            ),
+            images=images,
+            parts=min(self._parts, images),
+            most=images,
+            advice="choose a smaller image_size, or a larger device",
+        )
+        return found

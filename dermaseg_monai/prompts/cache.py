@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, sweep
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.transforms import LoadPhotod
@@ -106,6 +106,8 @@ class EmbeddingCache:
                 for photo, path in dict(zip(names, paths, strict=True)).items()
                 if self.read(path) is None
             ]
+            for folder in {path.parent for _, path in missing}:
+                sweep(folder)
             # photos are decoded ahead of the encoder, a few at a time
             images = bounded_map(pool, lambda entry: self._image(entry[0]), missing, ahead=4)
             progress = tqdm(images, total=len(missing), desc="embedding", unit="photo", disable=None)
@@ -119,7 +121,7 @@ class EmbeddingCache:
         """Read a file of the cache; None where there is none, or none that is whole."""
         try:
             array = np.load(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, EOFError):
             logger.warning("%s is damaged and will be computed again", path)
@@ -141,13 +143,8 @@ class EmbeddingCache:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
             embedding = self.network.encode(image[None].to(device))[0]
         half = embedding.to("cpu", torch.float16)
-        try:
-            with atomic_path(path) as temporary:
-                np.save(temporary, half.numpy())
-        except OSError as error:
-            raise InputError(
-                f"The embedding cache {self.cache_dir} can't be written ({error.strerror}); choose another cache_dir."
-            ) from error
+        with atomic_path(path) as temporary:
+            np.save(temporary, half.numpy())
         return half
 
     def _shape(self) -> tuple[int, int, int]:

@@ -51,7 +51,7 @@ class TrainingReport:
         self.attributes = attributes
 
     def attach(self, engine: Any) -> None:
-        """Register with the trainer, after :class:`dermaseg_monai.engines.TrainingState`."""
+        """Register with the trainer, before :class:`dermaseg_monai.engines.TrainingState`."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:

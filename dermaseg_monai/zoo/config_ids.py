@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dermaseg_monai.errors import InputError
@@ -25,6 +27,47 @@ def nearest(name: str, known: list[str]) -> str:
     """The entry of ``known`` that ``name`` was most likely meant to be, quoted and led in, or nothing."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def nearest_id(config: Mapping[str, Any], name: str) -> str:
+    """As :func:`nearest`, among a config's ids; those of its top come first for one that has no ``#``."""
+    own = "" if SEPARATOR in name else nearest(name, list(config))
+    return own or nearest(name, list(all_ids(config)))
+
+
+def unread_ids(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[str]:
+    """Those overrides that would change nothing.
+
+    Args:
+        config: as MONAI merges it from its files.
+        overrides: values by id.
+
+    Returns:
+        Ids that the config does not have, that nothing in it or in the other overrides refers to, and that
+        are no argument of a component (``optimizer#betas``), whose own signature refuses what it doesn't know.
+    """
+    text = json.dumps([config, overrides], default=str)
+    referred = set(re.findall(r"[@%](\w+(?:#\w+)*)", text))
+    return [
+        name
+        for name in overrides
+        if not _exists(config, name, unpacked=set(re.findall(r"\*\*@(\w+(?:#\w+)*)", text)))
+        and not any(_within(name, other) or _within(other, name) for other in referred)
+    ]
+
+
+def _exists(config: Mapping[str, Any], identifier: str, unpacked: Iterable[str]) -> bool:
+    try:
+        target, last = _parent(config, identifier)
+    except InputError:
+        return False
+    if isinstance(last, int) or last in target or "_target_" in target:
+        return True
+    return identifier.rpartition(SEPARATOR)[0] in unpacked
+
+
+def _within(identifier: str, outer: str) -> bool:
+    return identifier == outer or identifier.startswith(f"{outer}{SEPARATOR}")
 
 
 def set_id(config: dict[str, Any], identifier: str, value: Any) -> None:
@@ -76,7 +119,7 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             raise _unknown(config, name) from None
 
 
-def _parent(config: dict[str, Any], identifier: str) -> tuple[Any, str | int]:
+def _parent(config: Mapping[str, Any], identifier: str) -> tuple[Any, str | int]:
     """The dictionary or list that holds what ``identifier`` names, and its key or index there."""
     *parents, last = _keys(config, identifier)
     target: Any = config
@@ -88,7 +131,7 @@ def _parent(config: dict[str, Any], identifier: str) -> tuple[Any, str | int]:
         raise _unknown(config, identifier) from None
 
 
-def _keys(config: dict[str, Any], identifier: str) -> list[str]:
+def _keys(config: Mapping[str, Any], identifier: str) -> list[str]:
     """Split an identifier; what is one key of an overlay config (``validate#handlers``) stays whole."""
     parts = identifier.split(SEPARATOR)
     for length in range(len(parts), 1, -1):
@@ -111,5 +154,5 @@ def _place(target: Any, key: str) -> str | int:
     return classes.index(key)
 
 
-def _unknown(config: dict[str, Any], identifier: str) -> InputError:
+def _unknown(config: Mapping[str, Any], identifier: str) -> InputError:
     return InputError(f"the config has no id '{identifier}'{nearest(identifier, list(all_ids(config)))}")

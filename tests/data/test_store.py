@@ -17,6 +17,7 @@ from monai.transforms import Compose
 from PIL import Image
 
 from dermaseg_monai.data import store as store_module
+from dermaseg_monai.data.describe import describe
 from dermaseg_monai.data.store import open_store
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import Fitd, LoadMaskd, LoadPhotod
@@ -128,7 +129,7 @@ def test_a_changed_file_gives_a_new_store(data, tmp_path, changed) -> None:
     ],
 )
 def test_another_setting_gives_another_store(data, tmp_path, transform) -> None:
-    described = {str(store_module._describe(other)) for other in (loading(), transform)}
+    described = {str(describe(other)) for other in (loading(), transform)}
     assert len(described) == 2
     open_store(data, loading(), tmp_path / "cache")
     open_store(data, transform, tmp_path / "cache")
@@ -137,9 +138,9 @@ def test_another_setting_gives_another_store(data, tmp_path, transform) -> None:
 
 def test_settings_are_told_apart_and_kept_apart() -> None:
     offsets = [0, 1, "1", None, True, [1, 2], {"a": 1}, Path("a"), np.zeros(2), np.ones(2), len, sum, loading]
-    described = [str(store_module._describe(Counted(offset=offset))) for offset in offsets]
+    described = [str(describe(Counted(offset=offset))) for offset in offsets]
     assert len(set(described)) == len(offsets)
-    assert described == [str(store_module._describe(Counted(offset=offset))) for offset in offsets]
+    assert described == [str(describe(Counted(offset=offset))) for offset in offsets]
 
 
 def test_another_order_gives_another_store(data, tmp_path) -> None:

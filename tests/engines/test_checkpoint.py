@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 
 from dermaseg_monai.engines import TrainingState, load_weights
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.losses import DiceLoss
 
 SCORES = [0.2, 0.7, 0.5, 0.7, 0.1]
 
@@ -20,7 +21,14 @@ SCORES = [0.2, 0.7, 0.5, 0.7, 0.1]
 class Training:
     """Five epochs in which the network's one weight counts the steps and the validator sees ``SCORES``."""
 
-    def __init__(self, folder: Path, resume: bool = True, features: int = 1, validated: Any = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        resume: bool = True,
+        features: int = 1,
+        validated: Any = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.network = torch.nn.Linear(1, features)
         torch.nn.init.zeros_(self.network.weight)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1.0, momentum=0.9)
@@ -38,7 +46,7 @@ class Training:
             "scheduler": self.scheduler,
             "average": None,
         }
-        TrainingState(folder, self.validator, state, resume).attach(self.engine)
+        TrainingState(folder, self.validator, state, resume, settings).attach(self.engine)
         self.stop_in: int | None = None
         self.epochs: list[int] = []
 
@@ -60,10 +68,10 @@ class Training:
             self.validator.state.best_metric, self.validator.state.best_metric_epoch = score, epoch
         engine.state.history.append({"epoch": epoch, "score": score})
 
-    def run(self, stop_in: int | None = None) -> Training:
+    def run(self, stop_in: int | None = None, epochs: int = len(SCORES)) -> Training:
         self.stop_in = stop_in
         try:
-            self.engine.run([0, 1, 2], max_epochs=len(SCORES))
+            self.engine.run([0, 1, 2], max_epochs=epochs)
         except KeyboardInterrupt:
             assert stop_in is not None
         return self
@@ -129,6 +137,72 @@ def test_another_networks_state_is_one_sentence(tmp_path) -> None:
     with pytest.raises(InputError, match=r"last\.pt does not fit this training \(.*--resume False") as caught:
         Training(tmp_path, features=2).run()
     assert "\n" not in str(caught.value)
+
+
+SETTINGS = {
+    "learning_rate": 0.1,
+    "batch_size": 4,
+    "max_epochs": 5,
+    "loss": DiceLoss("binary"),
+    "augment": {"flip": True, "rotate": 180, "scale": [0.85, 1.2], "shift": 0.1},
+    "lr_scheduler": {"T_max": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"learning_rate": 0.01}, "learning_rate (now 0.01, then 0.1)"),
+        (
+            {"batch_size": 8, "learning_rate": 1},
+            "batch_size (now 8, then 4), learning_rate (now 1, then 0.1)",
+        ),
+        ({"loss": DiceLoss("two_class")}, "loss"),
+        ({"augment": {**SETTINGS["augment"], "rotate": 90}}, "augment"),
+        (
+            {"max_epochs": 9, "lr_scheduler": {"T_max": 9}},
+            'lr_scheduler (now {"T_max": 9}, then {"T_max": 5}), max',
+        ),
+        ({"dataset_dir": ["a"]}, "dataset_dir"),
+    ],
+)
+def test_other_settings_are_named(tmp_path, changes, told) -> None:
+    Training(tmp_path, settings=SETTINGS).run(stop_in=3)
+    Training(tmp_path, settings={**SETTINGS, "loss": DiceLoss("binary")}).run(stop_in=4)
+    with pytest.raises(InputError) as caught:
+        Training(tmp_path, settings={**SETTINGS, **changes}).run()
+    assert f"last.pt is of a training with another {told}" in str(caught.value)
+    assert str(caught.value).endswith("pass --resume False or another --ckpt_dir to start afresh.")
+    afresh = Training(tmp_path, resume=False, settings={**SETTINGS, **changes}).run()
+    assert afresh.epochs == [1, 2, 3, 4, 5]
+
+
+def test_more_epochs_of_a_schedule_that_does_not_count_them(tmp_path) -> None:
+    Training(tmp_path, settings={**SETTINGS, "max_epochs": 4}).run(stop_in=3, epochs=4)
+    assert Training(tmp_path, settings=SETTINGS).run().epochs == [3, 4, 5]
+
+
+def test_an_early_stop_that_was_killed_before_its_end_is_not_trained_on(tmp_path) -> None:
+    stopped = Training(tmp_path)
+    stopped.engine.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: stop(stopped.engine))
+    # as early stopping does it: before the state is written
+    handlers = stopped.engine._event_handlers[Events.EPOCH_COMPLETED]
+    handlers.insert(0, handlers.pop())
+
+    def stop(engine: Engine) -> None:
+        engine.state.max_epochs = 3
+
+    def kill(engine: Engine) -> None:
+        raise KeyboardInterrupt
+
+    stopped.engine.add_event_handler(Events.COMPLETED, kill)
+    ends = stopped.engine._event_handlers[Events.COMPLETED]
+    ends.insert(0, ends.pop())
+    stopped.run(stop_in=9)
+    assert stopped.epochs == [1, 2, 3]
+    assert (tmp_path / "last.pt").is_file()
+    assert Training(tmp_path).run().epochs == []
+    assert os.listdir(tmp_path) == ["model.pt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])

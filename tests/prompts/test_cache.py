@@ -163,5 +163,5 @@ def test_refusals(tmp_path: Path, photos: list[str]) -> None:
     with pytest.raises(InputError, match=r"cannot read .*none\.png"):
         cache.get(tmp_path / "none.png")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         EmbeddingCache(tiny_network(), SamPreprocessd(size=64), tmp_path / "file").get(photos[0])
