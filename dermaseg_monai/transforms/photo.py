@@ -44,7 +44,9 @@ class Photo(NamedTuple):
     extent: Extent
 
 
-def open_photo(path: str | os.PathLike[str], reduce_to: int | None = None) -> Photo:
+def open_photo(
+    path: str | os.PathLike[str], reduce_to: int | None = None, max_pixels: int | None = None
+) -> Photo:
     """Decode a photo of any usual format to 8-bit RGB, oriented by its EXIF tag.
 
     Grayscale is repeated over the three channels; palettes are resolved; transparency is composited on white,
@@ -58,12 +60,13 @@ def open_photo(path: str | os.PathLike[str], reduce_to: int | None = None) -> Ph
         path: the file.
         reduce_to: decode JPEG files at 1/2, 1/4 or 1/8 of their size, straight from the DCT coefficients,
             with both sides still at least this many pixels. Other formats are always decoded in full.
+        max_pixels: refuse larger photos before they are decoded; ``MAX_PIXELS`` by default.
 
     Returns:
         The photo with its true size.
 
     Raises:
-        InputError: the file is missing, empty, damaged, not a photo, or has more than ``MAX_PIXELS`` pixels.
+        InputError: the file is missing, empty, damaged, not a photo, or has more than ``max_pixels`` pixels.
     """
     path = Path(path)
     _check_file(path)
@@ -71,11 +74,11 @@ def open_photo(path: str | os.PathLike[str], reduce_to: int | None = None) -> Ph
         raise InputError(f"reduce_to is {reduce_to}, but photos can only be reduced to 1 pixel or more.")
     try:
         if _is_dicom(path):
-            pixels = _decode_dicom(path)
+            pixels = _decode_dicom(path, max_pixels)
             height, width = pixels.shape[:2]
             return Photo(pixels, (height, width), (0.0, 0.0, float(height), float(width)))
         with Image.open(path, formats=_FORMATS) as image:
-            _check_pixels(image.width, image.height)
+            _check_pixels(image.width, image.height, max_pixels)
             full = image.size
             if reduce_to is not None:
                 image.draft(None, (reduce_to, reduce_to))  # does nothing but to JPEG
@@ -284,10 +287,11 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: the file is empty (0 bytes); replace it or leave it out.")
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_pixels(width: int, height: int, limit: int | None = None) -> None:
+    limit = MAX_PIXELS if limit is None else limit
+    if width * height > limit:
         raise InputError(
-            f"{width} x {height} pixels are more than the limit of {MAX_PIXELS}; reduce the image first."
+            f"{width} x {height} pixels are more than the limit of {limit}; reduce the image first."
         )
 
 
@@ -370,13 +374,13 @@ def _to_8_bit(values: np.ndarray, bits: int | None = None) -> np.ndarray:
     return np.clip(np.rint((scaled - low) * (255 / span)), 0, 255).astype(np.uint8)
 
 
-def _decode_dicom(path: Path) -> np.ndarray:
+def _decode_dicom(path: Path, max_pixels: int | None) -> np.ndarray:
     reader = ITKReader(reverse_indexing=True)
     values, meta = reader.get_data(reader.read(path))
     colour = int(meta.get("0028|0002", 1)) == 3
     frames = values.reshape(-1, *values.shape[-3 if colour else -2 :])
     frame = np.asarray(frames[0])
-    _check_pixels(frame.shape[1], frame.shape[0])
+    _check_pixels(frame.shape[1], frame.shape[0], max_pixels)
     # a rescale slope or intercept leads out of the range that the stored bits span
     rescaled = float(meta.get("0028|1053", 1)) != 1 or float(meta.get("0028|1052", 0)) != 0
     bits = None if rescaled or frame.dtype.kind != "u" else int(meta.get("0028|0101", 8))

@@ -233,6 +233,13 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch
     assert read_photo(path).shape == (20, 32, 3)
 
 
+def test_a_lower_limit_of_pixels(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 32)).save(tmp_path / "photo.png")
+    assert open_photo(tmp_path / "photo.png", max_pixels=640).size == (32, 20)
+    with pytest.raises(InputError, match=r"20 x 32 pixels are more than the limit of 639"):
+        open_photo(tmp_path / "photo.png", max_pixels=639)
+
+
 def test_decompression_bomb_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _save(Image.fromarray(SCENE), tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
