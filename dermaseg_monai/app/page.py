@@ -1,0 +1,131 @@
+"""The page: where photos are dropped, and what can be chosen."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from dermaseg_monai.app.cards import EMPTY, show_session
+from dermaseg_monai.app.models import Model
+from dermaseg_monai.app.session import Sessions
+from dermaseg_monai.data.phantoms import render_phantom
+
+TITLE = "DermaSeg"
+
+HEADER = """
+<header class="top">
+  <h1>DermaSeg</h1>
+  <p>Outlines a skin lesion in a photo and measures it.</p>
+</header>
+<p class="notice" role="note"><strong>For research only, not a medical device.</strong> It can be wrong, and it does
+not say whether a lesion is harmless. If a spot on your skin worries you, see a doctor.</p>
+"""
+
+PRIVACY = """
+<p class="privacy">Photos stay on the computer that runs this page. They are deleted when you close it.</p>
+"""
+
+_NONE = "none"
+_PHANTOM_SIZE = (576, 768)
+
+
+def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
+    """Lay out the page.
+
+    Args:
+        models: the bundles to choose from; the first for lesions is chosen at the start.
+        sessions: where visitors' photos are.
+
+    Returns:
+        The page, ready to be mounted.
+    """
+    lesions = {model.name: model for model in models if model.task == "lesion"}
+    structures = {model.name: model for model in models if model.task == "attribute"}
+    first = next(iter(lesions))
+
+    def segment(
+        files: list[str] | None, lesion: str, structure: str, request: gr.Request, again: bool = False
+    ) -> Iterator[tuple[None, str]]:
+        session = sessions.of(str(request.session_hash))
+        session.admit([Path(file) for file in files or []])
+        yield None, show_session(session, session.photos[-1][0] if session.photos else None)
+        for name in session.segment(lesions[lesion], structures.get(structure), again):
+            yield None, show_session(session, name)
+        yield None, show_session(session)
+
+    def segment_again(lesion: str, structure: str, request: gr.Request) -> Iterator[str]:
+        if sessions.of(str(request.session_hash)).photos:
+            for _, results in segment(None, lesion, structure, request, again=True):
+                yield results
+        else:
+            yield EMPTY
+
+    def try_phantom(lesion: str, structure: str, request: gr.Request) -> Iterator[tuple[None, str]]:
+        seed = secrets.randbelow(1000)
+        with tempfile.TemporaryDirectory() as folder:
+            photo = Path(folder) / f"synthetic_{seed}.jpg"
+            Image.fromarray(render_phantom(seed, _PHANTOM_SIZE).image).save(photo, quality=92)
+            yield from segment([str(photo)], lesion, structure, request)
+
+    def set_scale(pixels_per_mm: float | None, request: gr.Request) -> str:
+        session = sessions.of(str(request.session_hash))
+        session.pixels_per_mm = pixels_per_mm if pixels_per_mm and pixels_per_mm > 0 else None
+        return show_session(session)
+
+    def clear(request: gr.Request) -> str:
+        sessions.of(str(request.session_hash)).clear()
+        return EMPTY
+
+    def leave(request: gr.Request) -> None:
+        sessions.close(str(request.session_hash))
+
+    # what no event claims (a page closed while it uploads) goes within the hour
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gr.HTML(HEADER)
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=2, min_width=280, elem_classes="controls"):
+                photos = gr.File(label="Photos", file_count="multiple", height=190, elem_id="photos")
+                phantom = gr.Button("Try a synthetic photo", elem_id="phantom")
+                lesion = gr.Dropdown(
+                    list(lesions),
+                    value=first,
+                    label="Network for the outline",
+                    elem_id="bundle",
+                    filterable=False,
+                )
+                structure = gr.Dropdown(
+                    [_NONE, *structures],
+                    value=_NONE,
+                    label="Network for dermoscopic attributes",
+                    visible=bool(structures),
+                    elem_id="structures",
+                    filterable=False,
+                )
+                scale = gr.Number(
+                    label="Pixels per millimetre",
+                    info="If you know it, sizes are also given in mm.",
+                    value=None,
+                    minimum=0,
+                    elem_id="scale",
+                )
+                remove = gr.Button("Remove all photos", variant="secondary", elem_id="remove")
+                gr.HTML(PRIVACY)
+            with gr.Column(scale=5, min_width=320):
+                results = gr.HTML(EMPTY, elem_id="results")
+
+        # one network at a time: they share the processor
+        turn = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "hidden"}
+        choices = [lesion, structure]
+        photos.upload(segment, [photos, *choices], [photos, results], trigger_mode="multiple", **turn)
+        phantom.click(try_phantom, choices, [photos, results], **turn)
+        for choice in choices:
+            choice.input(segment_again, choices, results, trigger_mode="always_last", **turn)
+        scale.change(set_scale, scale, results, show_progress="hidden")
+        remove.click(clear, None, results, show_progress="hidden")
+        page.unload(leave)
+    return page
