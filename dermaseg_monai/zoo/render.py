@@ -19,7 +19,9 @@ from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.config_ids import apply_overlay
 from dermaseg_monai.zoo.metadata import metadata
 
-_BASE = resources.files("dermaseg_monai.zoo") / "base"
+BASE = resources.files("dermaseg_monai.zoo") / "base"
+"""The files that every bundle is made of."""
+
 _VERBATIM = {
     "configs/logging.conf": "logging.conf",
     "docs/data_license.txt": "data_license.txt",
@@ -46,8 +48,8 @@ def render(bundle: Bundle) -> dict[str, str]:
         **({"fit_thresholds": _base("fit_thresholds")} if bundle.task == "attribute" else {}),
         "metadata": metadata(bundle),
     }
-    files = {f"configs/{name}.json": _json(content) for name, content in configs.items()}
-    files |= {path: (_BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
+    files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
+    files |= {path: (BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
     return files | {"docs/README.md": _readme(bundle)}
 
 
@@ -77,7 +79,7 @@ def _changed(name: str, bundle: Bundle, changes: Mapping[str, Any] = MappingProx
     """The base config, with what its task and then the bundle itself change in it."""
     config = _base(name)
     overlay = f"{bundle.task}_{name}"
-    if (_BASE / f"{overlay}.json").is_file():
+    if (BASE / f"{overlay}.json").is_file():
         known = list(config)
         apply_overlay(config, _base(overlay))
         for key in [key for key in config if key not in known]:
@@ -98,10 +100,11 @@ def _inserted(config: dict[str, Any], key: str, value: Any, before: str) -> dict
 
 
 def _base(name: str) -> dict[str, Any]:
-    return json.loads((_BASE / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((BASE / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def _json(content: Any) -> str:
+def as_text(content: Any) -> str:
+    """A config as it stands in a rendered file."""
     return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
 
 
@@ -114,4 +117,4 @@ def _template() -> Any:
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string((_BASE / "README.md.j2").read_text(encoding="utf-8"))
+    return environment.from_string((BASE / "README.md.j2").read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Ablation studies: what is compared, how it is run, and what the differences are worth."""

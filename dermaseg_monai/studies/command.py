@@ -1,0 +1,102 @@
+"""``dermaseg study run``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from dermaseg_monai.errors import InputError
+
+
+def run_study(
+    study: str,
+    seeds: int | Sequence[int] | str | None = None,
+    epochs: int | None = None,
+    device: str | None = None,
+    dry_run: bool = False,
+    executor: str = "local",
+    ray_address: str | None = None,
+    cpus_per_run: float = 1.0,
+    gpus_per_run: float | None = None,
+    tracking: str = "none",
+    dataset_dir: str | None = None,
+    output: str = "runs/ablations",
+    variants: str | Sequence[str] | None = None,
+    rates: str | Sequence[float] | None = None,
+    **overrides: Any,
+) -> None:
+    """Train and evaluate the variants of one or more studies; run it again to go on after an interruption.
+
+    Args:
+        study: names of the collection, separated by commas, or a JSON file of your own.
+        seeds: numbers separated by commas, instead of the study's own.
+        epochs: instead of the recipes' own; a variant of fixed steps keeps its ratio to the others.
+        device: cpu or cuda:0; by default one run on each GPU, or in turn on the CPU.
+        dry_run: print the plan with an estimate of time, and end.
+        executor: local or ray.
+        ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
+        cpus_per_run: processors that a run takes, on Ray.
+        gpus_per_run: share of a GPU that a run takes, on Ray, such as 0.5.
+        tracking: none, or mlflow.
+        dataset_dir: folder that `dermaseg prepare` wrote.
+        output: folder of all studies.
+        variants: names separated by commas, of those to run.
+        rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".
+        **overrides: further ids of the bundles' configs, for every variant, such as --image_size "[128,128]".
+    """
+    from dermaseg_monai.studies.batch import Batch, describe_plan, run_batch
+    from dermaseg_monai.studies.catalogue import learning_rate_study
+    from dermaseg_monai.studies.plan import plan_runs
+    from dermaseg_monai.studies.user_file import find_study
+
+    names = _words(study, "the study")
+    if rates is not None and "learning_rate" not in names:
+        raise InputError(f"--rates are those of the study learning_rate, not of {', '.join(names)}.")
+    studies = [
+        learning_rate_study(_words(rates, "--rates"))
+        if name == "learning_rate" and rates is not None
+        else find_study(name)
+        for name in names
+    ]
+    chosen = None if variants is None else _words(variants, "--variants")
+    numbers = None if seeds is None else _numbers(seeds)
+    plans = [plan_runs(each, output, numbers, epochs, chosen, overrides) for each in studies]
+    if dry_run:
+        for plan in plans:
+            print(describe_plan(plan, dataset_dir, device))
+        return
+    if dataset_dir is None:
+        raise InputError(
+            "the study needs images; give --dataset_dir, a folder that `dermaseg prepare` wrote."
+        )
+    batch = Batch(dataset_dir, device, executor, ray_address, cpus_per_run, gpus_per_run, tracking)
+    unfinished = []
+    for each, plan in zip(studies, plans, strict=True):
+        ended = run_batch(each, plan, batch)
+        where = f"{output}/{each.name}"
+        print(f"{each.name}: {len(ended.pop('finished'))} of {len(plan)} runs are finished, in {where}")
+        unfinished += [f"{len(runs)} of {each.name} {_WAS[status]}" for status, runs in ended.items()]
+    if unfinished:
+        sys.exit(f"not all is done: {', '.join(unfinished)}; run the same command again to go on.")
+
+
+_WAS = {"failed": "failed", "interrupted": "were interrupted", "running": "are being run by another batch"}
+
+
+def _words(given: Any, what: str) -> list[str]:
+    """Names from what Fire makes of ``a,b``."""
+    parts = given.replace(",", " ").split() if isinstance(given, str) else given
+    words = [str(part) for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
+    if not words:
+        raise InputError(f"{what} is empty; give at least one name.")
+    return words
+
+
+def _numbers(given: Any) -> list[int]:
+    words = _words(given, "--seeds")
+    if not all(word.isdecimal() for word in words):
+        raise InputError(
+            f"--seeds is '{','.join(words)}'; give whole numbers separated by commas, such as 0,1,2."
+        )
+    return [int(word) for word in words]

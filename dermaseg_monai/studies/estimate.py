@@ -1,0 +1,114 @@
+"""How long a batch will take, from epochs that ran or from a short timing."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.studies.record import read_history
+
+_ISIC_2018 = {"training": 1816, "validation": 389}
+_TIMED_BATCH = 4
+_FORWARD_SHARE = 1 / 3  # of a training step that the forward pass takes, which is all that validation does
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run.
+
+    Attributes:
+        seconds: of the epochs still to be trained.
+        source: what the estimate rests on.
+    """
+
+    seconds: float
+    source: str
+
+
+def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -> list[Estimate]:
+    """Estimate the time that each run still takes; evaluation is not counted.
+
+    Epochs of the same variant in the same output folder tell it best. Without them, two training steps of the
+    variant's network are timed, on the CPU with a small batch, and scaled to the batches of an epoch.
+
+    Args:
+        runs: the plan.
+        dataset_dir: prepared folder, whose images are counted; None counts those of ISIC 2018.
+        device: where the timing is made; None for the first GPU, or else the CPU.
+
+    Returns:
+        An estimate for each run.
+    """
+    sizes = _sizes(dataset_dir)
+    measured = {name: _from_history(run) for name, run in {run.variant.name: run for run in runs}.items()}
+    timed: dict[str, float] = {}
+    estimates = []
+    for run in runs:
+        left = max(0, run.planned_epochs - len(read_history(run.folder)))
+        seconds, source = measured[run.variant.name], "epochs that ran"
+        if seconds is None:
+            config = json.loads(run.files()["configs/train.json"])
+            key = json.dumps([config[name] for name in ("network_def", "image_size", "batch_size")])
+            if key not in timed:
+                timed[key] = _seconds_per_image(config, device)
+            validated = sizes["validation"] * _FORWARD_SHARE / int(config["val_interval"])
+            images = math.ceil(sizes["training"] * float(config["data_fraction"])) + validated
+            seconds, source = timed[key] * images, "a short timing"
+        estimates.append(Estimate(left * seconds, source))
+    return estimates
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _from_history(run: Run) -> float | None:
+    """Seconds of an epoch, the median over all seeds of the variant."""
+    rows = [row for folder in run.folder.parent.glob("seed*") for row in read_history(folder)]
+    return median(row["seconds"] for row in rows) if rows else None
+
+
+def _sizes(dataset_dir: str | None) -> dict[str, int]:
+    if dataset_dir is None:
+        return _ISIC_2018
+    from dermaseg_monai.data import load_datalist
+
+    return {section: len(load_datalist(dataset_dir, section)) for section in _ISIC_2018}
+
+
+def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
+    import torch
+    from monai.bundle import ConfigParser
+
+    place = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+    parser = ConfigParser(
+        {"network_def": {**config["network_def"]}, "encoder_weights": None, "imports": config["imports"]}
+    )
+    network = parser.get_parsed_content("network_def").to(place).train()
+    optimizer = torch.optim.AdamW(network.parameters())
+    batch = (
+        int(config["batch_size"]) if place.type == "cuda" else min(_TIMED_BATCH, int(config["batch_size"]))
+    )
+    image = torch.rand(batch, 3, *config["image_size"], device=place)
+    seconds = []
+    for _ in range(3):  # the first one warms up
+        begin = time.perf_counter()
+        with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+            outputs = network(image)
+        maps = outputs.values() if isinstance(outputs, dict) else [outputs]
+        sum(value.float().mean() for value in maps).backward()
+        optimizer.step()
+        if place.type == "cuda":
+            torch.cuda.synchronize(place)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds[1:]) / batch
