@@ -6,8 +6,10 @@ All four train the same network on the same phantoms with the bundle's batch siz
 process after another. Images per second are those of the epochs after the first (which decodes, caches and warms
 up), with the median over epochs; validation is left out of the time.
 
-- bare: forward, loss, backward and optimiser step on one batch that stays on the device, in the bundle's precision.
-- bundle: train.json through ``monai.bundle``, with augmentation, average, handlers and metrics.
+- bare step: forward, loss, backward and optimiser step on one batch that stays on the device, in the bundle's
+  precision; on a GPU also captured as a CUDA graph.
+- bundle: train.json through ``monai.bundle``, with augmentation, average, handlers and metrics; on a GPU also with
+  ``cuda_graph``.
 - MONAI: train.json with dictionary_train.json: CacheDataset, worker processes, dictionary transforms.
 - DataLoader: the network of segmentation_models.pytorch nearest to it (U-Net on MobileNetV2) or the bundle's own,
   under a plain PyTorch loop: a Dataset of files, torchvision transforms, worker processes, float32.
@@ -19,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from torchvision.transforms import v2
 
 from dermaseg_monai.data import load_datalist, prepare
 from dermaseg_monai.data.phantoms import write_phantoms
+from dermaseg_monai.engines.graphs import GraphedStep
 from dermaseg_monai.zoo.folders import bundle_folder
 
 WORKERS = 2
@@ -53,9 +57,17 @@ def main(
         prepare(home / "official", home / "prepared")
         overrides: dict[str, Any] = {"image_size": size} if size else {}
         overrides |= {"batch_size": batch_size} if batch_size else {}
-        makers = {
+        makers: dict[str, Callable[[], float]] = {
             "bare step": lambda: bare(bundle, home, epochs, overrides),
             "bundle": lambda: workflow(bundle, ["train"], home, epochs, overrides),
+        }
+        if torch.cuda.is_available():
+            graphed = overrides | {"cuda_graph": True}
+            makers |= {
+                "bare step, CUDA graph": lambda: bare(bundle, home, epochs, graphed),
+                "bundle, CUDA graph": lambda: workflow(bundle, ["train"], home, epochs, graphed),
+            }
+        makers |= {
             "MONAI recipe": lambda: workflow(bundle, ["train", "dictionary_train"], home, epochs, overrides),
             "DataLoader": lambda: plain(bundle, home, epochs, overrides),
         }
@@ -115,10 +127,18 @@ def workflow(bundle: str, names: list[str], home: Path, epochs: int, overrides: 
 
 def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> float:
     """Images per second of the step alone, on one normalised batch."""
-    flow = build(bundle, ["train"], home, epochs, overrides)
-    content = flow.parser.get_parsed_content
+    content = build(bundle, ["train"], home, epochs, overrides).parser.get_parsed_content
     network, loss, optimizer, device = (content(name) for name in ("network", "loss", "optimizer", "device"))
     amp, loader = content("amp"), content("train#dataloader")
+
+    def step(image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            prediction = network(image)
+            value = loss(prediction, label)
+        value.backward()
+        return prediction, value.detach()
+
+    run = GraphedStep(step, network.parameters()) if overrides.get("cuda_graph") else step
     batch = next(iter(loader))
     network.train()
     steps, times = len(loader), []
@@ -126,9 +146,7 @@ def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> flo
         started = time.perf_counter()
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-                value = loss(network(batch["image"]), batch["label"])
-            value.backward()
+            _, value = run(batch["image"], batch["label"])
             optimizer.step()
         float(value)
         times.append(time.perf_counter() - started)
