@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
+from dermaseg_monai.errors import InputError
+
 
 def rank() -> int:
     """Number of this process, 0 in a run of one."""
@@ -14,6 +16,21 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes share this run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def check_shares(count: int) -> None:
+    """Make sure that each process has something to do: one without would let the others wait for ever.
+
+    Args:
+        count: images that the processes share.
+
+    Raises:
+        InputError: in every process, where there are fewer images than processes.
+    """
+    if count < world_size():
+        raise InputError(
+            f"{count} images are too few for {world_size()} processes; start at most {max(count, 1)} of them."
+        )
 
 
 def gather_objects(entries: list) -> list:

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+
+STOPPED = "stopped; what was finished is kept."
+"""What a command says that Ctrl-C ended."""
+
+LEFT_OUT = 3
+"""Exit code of a command that finished, but had to leave something out that it names."""
+
+REFUSALS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EISDIR,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a file system answers that is full, read-only or not ours, or where a path leads through a file."""
+
 
 class InputError(ValueError):
     """Something the user gave is wrong.
@@ -16,3 +40,22 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
+
+
+def explained(error: BaseException) -> str | None:
+    """The sentence that ends a command because of ``error``, or None where it is a bug.
+
+    Args:
+        error: what nothing caught: an :class:`InputError`, or a file system that refused (full, read-only, no
+            permission), behind whatever was raised from it.
+    """
+    found = find_input_error(error)
+    if found is not None:
+        return str(found)
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in REFUSALS):
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    if cause is None:
+        return None
+    place = f"{cause.filename} cannot be read or written" if cause.filename else "a file cannot be written"
+    return f"{place} ({cause.strerror}); make room or give permission there, or choose another folder."

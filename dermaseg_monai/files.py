@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.errors import REFUSALS, InputError
 
 STALE_SECONDS = 86_400
 """Age from which a temporary file is taken for one whose writer was killed."""
@@ -96,25 +95,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in REFUSALS:
             raise
         raise InputError(
             f"{path} cannot be written ({error.strerror}); make room there, or choose another folder."
         ) from error
-
-
-_UNWRITABLE = (
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-)
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
-from dermaseg_monai.distributed import gather_objects, rank, share_buffers, unwrapped, world_size
+from dermaseg_monai.distributed import (
+    check_shares,
+    gather_objects,
+    rank,
+    share_buffers,
+    unwrapped,
+    world_size,
+)
+from dermaseg_monai.errors import InputError
 
 from .processes import run_together
 
@@ -22,6 +31,13 @@ def test_alone() -> None:
     assert network.running_mean.tolist() == [3, 3]
 
 
+def too_few() -> str:
+    check_shares(2)
+    with pytest.raises(InputError) as caught:
+        check_shares(1)
+    return str(caught.value)
+
+
 def process(number: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=number, world_size=2)
@@ -34,6 +50,7 @@ def process(number: int, folder: str) -> None:
         "place": (rank(), world_size()),
         "gathered": gather_objects([f"of {number}"] * (2 - number)),
         "unwrapped": unwrapped(wrapped) is network,
+        "too few": too_few(),
         "buffers": [buffer.tolist() for buffer in network.buffers()],
     }
     torch.save(found, Path(folder) / f"{number}.pt")
@@ -47,4 +64,5 @@ def test_two_processes(tmp_path: Path) -> None:
         assert found["place"] == (number, 2)
         assert found["gathered"] == ["of 0", "of 0", "of 1"]
         assert found["unwrapped"]
+        assert found["too few"] == "1 images are too few for 2 processes; start at most 1 of them."
         assert found["buffers"] == [[1, 1], [1, 1], 10]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dermaseg_monai.errors import InputError, find_input_error
+import errno
+
+import pytest
+
+from dermaseg_monai.errors import InputError, explained, find_input_error
 
 
 def raised(action) -> BaseException:
@@ -47,3 +51,29 @@ def test_not_found_where_there_is_none_or_it_was_hidden() -> None:
 
 def test_it_is_a_value_error() -> None:
     assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("the photo is upside down; turn it."), "the photo is upside down; turn it."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/out/a.png"),
+            "/out/a.png cannot be read or written (No space left on device); make room or give permission there, "
+            "or choose another folder.",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            "a file cannot be written (Read-only file system); make room or give permission there, or choose "
+            "another folder.",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/a"), None),
+        (ValueError("a bug"), None),
+    ],
+)
+def test_what_ends_a_command(error, sentence) -> None:
+    def wrapped() -> None:
+        raise RuntimeError("applying transform") from error
+
+    assert explained(error) == sentence
+    assert explained(raised(wrapped)) == sentence

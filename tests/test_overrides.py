@@ -124,4 +124,4 @@ def test_a_command_refuses(tmp_path) -> None:
     from dermaseg_monai.predict import predict
 
     with pytest.raises(InputError, match=r"^the config has no id 'flip'; did you mean 'flips'\?\.$"):
-        predict(tmp_path, tmp_path / "out", bundle="lesion_unet", flip=["horizontal"])
+        predict(tmp_path, tmp_path / "out", bundle="lesion_unet", ckpt_dir="models", flip=["horizontal"])

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from dermaseg_monai.data.parallel import bounded_map
-from dermaseg_monai.distributed import rank, world_size
+from dermaseg_monai.distributed import check_shares, rank, world_size
 from dermaseg_monai.errors import InputError, find_input_error
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class PhotoLoader:
         workers: decoding threads; as many as cores by default.
 
     Raises:
-        InputError: ``batch_size`` is not positive.
+        InputError: ``batch_size`` is not positive, or there are fewer photos than processes.
 
     Attributes:
         failures: ``{"id", "image", "reason"}`` of each photo left out so far.
@@ -43,6 +43,7 @@ class PhotoLoader:
     def __init__(self, dataset: Dataset, batch_size: int = 8, workers: int | None = None) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1.")
+        check_shares(len(dataset))  # type: ignore[arg-type]
         self.dataset = dataset
         self.batch_size = batch_size
         self.workers = workers or os.cpu_count() or 1

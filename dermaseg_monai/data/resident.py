@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from dermaseg_monai.data.store import Item, PixelStore, open_store
-from dermaseg_monai.distributed import rank, world_size
+from dermaseg_monai.distributed import check_shares, rank, world_size
 from dermaseg_monai.errors import InputError
 
 Batch = dict[str, torch.Tensor]
@@ -97,8 +97,8 @@ class BatchLoader:
             each item once.
 
     Raises:
-        InputError: ``batch_size`` is not positive, or ``weights`` do not fit the dataset or come without
-            ``shuffle``.
+        InputError: ``batch_size`` is not positive, ``weights`` do not fit the dataset or come without
+            ``shuffle``, or there are fewer items than processes.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class BatchLoader:
             )
         if weights is not None and not shuffle:
             raise InputError("sampling weights come without shuffle; set shuffle or leave the weights out.")
+        check_shares(len(dataset))
         self.dataset = dataset
         self.batch_size = batch_size
         self.transform = transform

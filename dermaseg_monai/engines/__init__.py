@@ -7,7 +7,7 @@ from dermaseg_monai.engines.averaging import UpdateAverage, WeightAverage
 from dermaseg_monai.engines.checkpoint import TrainingState, load_weights
 from dermaseg_monai.engines.class_weights import class_weights
 from dermaseg_monai.engines.inferers import FlipInferer, MapInferer
-from dermaseg_monai.engines.messages import print_input_errors
+from dermaseg_monai.engines.messages import print_input_errors, tell_failures
 from dermaseg_monai.engines.photo_summary import PhotoSummary
 from dermaseg_monai.engines.photos import PhotoEvaluator, predict_maps
 from dermaseg_monai.engines.precision import bfloat16_is_fast
@@ -53,4 +53,5 @@ __all__ = [
     "risk_coverage",
     "stored_thresholds",
     "switch",
+    "tell_failures",
 ]

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
-from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.errors import LEFT_OUT, STOPPED, explained
+from dermaseg_monai.overrides import under_bundle_run
 
 
 def print_input_errors() -> None:
-    """From now on an uncaught :class:`InputError` ends the process with its one sentence and exit code 1."""
+    """From now on what the user can mend, and Ctrl-C, end the process with one sentence.
+
+    That is an uncaught :class:`InputError` or a full or read-only disk, with exit code 1; after Ctrl-C the
+    process ends as an interrupted one does.
+    """
     usual = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        found = find_input_error(error)
-        if found is None:
+        found = explained(error)
+        if isinstance(error, KeyboardInterrupt):
+            print(STOPPED, file=sys.stderr)
+        elif found is None:
             usual(kind, error, traceback)
         else:
             print(f"error: {found}", file=sys.stderr)
 
     sys.excepthook = hook
+
+
+def tell_failures(loader: Any) -> None:
+    """End ``python -m monai.bundle run`` with exit code 3 where photos were left out; elsewhere do nothing.
+
+    Args:
+        loader: a :class:`dermaseg_monai.data.photos.PhotoLoader` whose photos have been gone through.
+    """
+    if loader.failures and under_bundle_run():
+        sys.exit(LEFT_OUT)

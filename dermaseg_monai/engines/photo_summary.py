@@ -12,7 +12,7 @@ import pandas as pd
 from ignite.engine import Events
 
 from dermaseg_monai.data.photos import PhotoLoader
-from dermaseg_monai.distributed import gather_objects, rank
+from dermaseg_monai.distributed import gather_objects, rank, world_size
 from dermaseg_monai.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ class PhotoSummary:
     ``image``, ``height`` and ``width`` in pixels, ``attribute`` where there are several, ``area_share``
     (predicted pixels over all pixels, 0 to 1), the bounding box ``left, top, right, bottom`` in pixels (right
     and bottom exclusive; empty where nothing is predicted) and ``confidence`` (mean probability over the
-    predicted pixels). Where photos could not be read, ``<output_dir>/failures.csv`` says why, row by row.
+    predicted pixels). Where photos could not be read, ``<output_dir>/failures.csv`` says why, row by row. A run of
+    one process that is stopped, by Ctrl-C or by an error, leaves the rows it has.
 
     Each item of the engine's batch has the lists ``measurements`` and ``confidence``, an entry per channel.
 
@@ -51,6 +52,7 @@ class PhotoSummary:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._keep)
 
     def _start(self, engine: Any) -> None:
         self.rows = []
@@ -65,6 +67,11 @@ class PhotoSummary:
                 names, item["measurements"], item["confidence"], strict=True
             ):
                 self.rows.append(photo | name | measured | {"confidence": confidence})
+
+    def _keep(self, engine: Any, error: BaseException) -> None:
+        if self.rows and world_size() == 1:
+            self._write(engine)
+        raise error
 
     def _write(self, engine: Any) -> None:
         rows, failures = gather_objects(self.rows), gather_objects(self.loader.failures)

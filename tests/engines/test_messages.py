@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dermaseg_monai.engines import bfloat16_is_fast, print_input_errors
+from dermaseg_monai.engines import bfloat16_is_fast, print_input_errors, tell_failures
 from dermaseg_monai.errors import InputError
 
 
@@ -32,6 +33,24 @@ def test_a_bug_is_left_to_the_usual_hook(hook, capsys) -> None:
     sys.excepthook(KeyError, bug, None)
     assert hook == [bug]
     assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_and_ctrl_c(hook, capsys) -> None:
+    sys.excepthook(OSError, OSError(28, "No space left on device", "out.csv"), None)
+    assert capsys.readouterr().err.startswith("error: out.csv cannot be read or written (No space left")
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == "stopped; what was finished is kept.\n"
+    assert hook == []
+
+
+def test_photos_left_out_give_an_exit_code_of_their_own(monkeypatch) -> None:
+    loader = SimpleNamespace(failures=[{"id": "a"}])
+    tell_failures(loader)  # not under MONAI's command line
+    monkeypatch.setattr(sys, "argv", ["/site/monai/bundle/__main__.py", "run"])
+    tell_failures(SimpleNamespace(failures=[]))
+    with pytest.raises(SystemExit) as left:
+        tell_failures(loader)
+    assert left.value.code == 3
 
 
 def test_where_bfloat16_is_fast() -> None:
