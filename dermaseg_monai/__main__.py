@@ -8,7 +8,7 @@ from typing import Any
 
 import fire
 
-from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.errors import LEFT_OUT, STOPPED, explained
 
 
 class Commands:
@@ -35,7 +35,10 @@ class Commands:
         """
         from dermaseg_monai.data import prepare
 
-        print(prepare(source, output, task=task, split=split, size=size, strict=strict))
+        summary = prepare(source, output, task=task, split=split, size=size, strict=strict)
+        print(summary)
+        if summary.left_out:
+            sys.exit(LEFT_OUT)
 
     def phantom(self, output: str, count: int, size: int = 256, seed: int = 0) -> None:
         """Write a synthetic dataset in the official layout.
@@ -90,11 +93,17 @@ class Commands:
             bundle: name of a bundle with weights, or a bundle's folder.
             **overrides: ids of the bundle's inference.json, such as --flips "[horizontal,vertical]".
         """
+        from pathlib import Path
+
         from dermaseg_monai.predict import predict
 
         table = predict(photos, output, bundle=bundle, **overrides)
         count = table["id"].nunique()
         print(f"{count} photos segmented: masks, overlays and predictions.csv in {output}")
+        failures = Path(output) / "failures.csv"
+        if failures.is_file():
+            print(f"photos that could not be read are listed in {failures}")
+            sys.exit(LEFT_OUT)
 
     def show(
         self, bundle: str, id: str | int, dataset_dir: str, output: str, section: str = "", **overrides: Any
@@ -132,14 +141,18 @@ class Commands:
 
 
 def main() -> None:
-    """Run the command; what the user got wrong is said in one sentence, with exit code 1."""
+    """Run the command; what the user got wrong is said in one sentence, with exit code 1.
+
+    Exit code 3: done, but something was left out, which is named. 130: stopped by Ctrl-C.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         fire.Fire(Commands, name="dermaseg")
     except KeyboardInterrupt:
-        sys.exit("stopped; what was finished is kept.")
+        print(STOPPED, file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
-        found = find_input_error(error)
+        found = explained(error)
         if found is None:
             raise
         sys.exit(f"error: {found}")
