@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -32,13 +32,30 @@ def draw_overlay(
     """
     canvas = Image.fromarray(photo)
     canvas.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    masks = mask[None] if colours is None else mask
+    named = {"": PREDICTION_COLOUR} if colours is None else colours
+    outlined(canvas, masks, list(named.values()))
+    if colours is not None:
+        found = [entry for entry, one in zip(colours.items(), masks, strict=True) if one.any()]
+        _legend(ImageDraw.Draw(canvas), found, max(11, max(canvas.size) // 50))
+    with atomic_path(path) as temporary:
+        canvas.save(temporary, format="JPEG", quality=90)
+
+
+def outlined(canvas: Image.Image, masks: np.ndarray, colours: Sequence[str]) -> Image.Image:
+    """Draw a ring just inside the edge of each mask.
+
+    Args:
+        canvas: RGB photo, changed in place.
+        masks: 0 and not 0, ``(C, H, W)``, of any size.
+        colours: one for each mask.
+
+    Returns:
+        ``canvas``.
+    """
     width = max(1, round(max(canvas.size) / 400))
     pen = ImageDraw.Draw(canvas)
-    masks = mask[None] if colours is None else mask
-    found = []
-    for name, colour, one in zip(
-        colours or [""], (colours or {"": PREDICTION_COLOUR}).values(), masks, strict=True
-    ):
+    for colour, one in zip(colours, masks, strict=True):
         if not one.any():
             continue
         shape = (
@@ -46,11 +63,7 @@ def draw_overlay(
         )
         ring = shape ^ ndimage.binary_erosion(shape, iterations=width)
         pen.bitmap((0, 0), Image.fromarray(ring), fill=colour)
-        found.append((name, colour))
-    if colours is not None:
-        _legend(pen, found, max(11, max(canvas.size) // 50))
-    with atomic_path(path) as temporary:
-        canvas.save(temporary, format="JPEG", quality=90)
+    return canvas
 
 
 def _legend(pen: ImageDraw.ImageDraw, entries: list[tuple[str, str]], size: int) -> None:
