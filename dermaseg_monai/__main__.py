@@ -122,6 +122,22 @@ class Commands:
 
         print(show(bundle, id, dataset_dir, output, section=section or None, **overrides))
 
+    def app(
+        self, host: str = "127.0.0.1", port: int = 7860, bundle: str | tuple[str, ...] = (), ckpt_dir: str = ""
+    ) -> None:
+        """Serve a local web page: drop photos, see outlines and measurements.
+
+        Args:
+            host: address to listen at; the default answers this computer alone.
+            port: port to listen at; 0 takes any free one.
+            bundle: a bundle to offer first, by name or folder, or several, separated by commas.
+            ckpt_dir: folder of that one bundle's model.pt, where it is elsewhere.
+        """
+        from dermaseg_monai.app import run_app
+
+        bundles = bundle.split(",") if isinstance(bundle, str) else bundle
+        run_app(host, port, bundles, ckpt_dir or None)
+
     def distribution(self, dataset_dir: str, output: str) -> None:
         """Chart how often the attributes occur in each section and how much of the photos they cover.
 
