@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import torch
-from monai.bundle import ConfigParser
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermaseg_monai.engines import load_weights
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.members import load_member
 
 
 class Ensemble(nn.Module):
@@ -90,18 +87,15 @@ def with_members(
         ``network``, or an :class:`Ensemble` that starts with it.
 
     Raises:
-        InputError: a bundle is unknown, has no weights or another task, or the weights don't fit.
+        InputError: a bundle is unknown, has no weights or another task, takes prompts, or the weights don't fit.
     """
     if not bundles:
         return network
     networks, modes, sizes = [network], [mode], [size]
-    for name in bundles:
-        folder = bundle_folder(name)
-        config = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
-        member = ConfigParser({"network_def": config["network_def"]}).get_parsed_content("network_def")
-        networks.append(load_weights(member, folder / "models" / "model.pt"))
-        modes.append(config["mode"])
-        sizes.append(config["image_size"])
+    for member in map(load_member, bundles):
+        networks.append(member.network)
+        modes.append(member.mode)
+        sizes.append(member.size)
     return Ensemble(networks, modes, sizes, weights)
 
 

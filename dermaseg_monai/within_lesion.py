@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import torch
-from monai.bundle import ConfigParser
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermaseg_monai.engines import load_weights
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.members import load_member
 
 _ABSENT = -20.0  # a logit whose sigmoid, 2e-9, is below every threshold there is
 
@@ -67,20 +63,11 @@ def restricted(network: nn.Module, lesion_bundle: str | os.PathLike[str] | None)
         ``network``, or a :class:`WithinLesion` around it.
 
     Raises:
-        InputError: the bundle is unknown, has no weights, or segments attributes.
+        InputError: the bundle is unknown, has no weights, takes prompts, or segments attributes.
     """
     if lesion_bundle is None:
         return network
-    folder = bundle_folder(lesion_bundle)
-    config = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
-    if config["mode"] == "multilabel":
-        raise InputError(
-            f"lesion_bundle is '{lesion_bundle}', which segments attributes; give a lesion bundle."
-        )
-    lesion = ConfigParser({"network_def": config["network_def"]}).get_parsed_content("network_def")
-    load_weights(lesion, folder / "models" / "model.pt")
-    height, width = config["image_size"]
-    return WithinLesion(network, lesion, config["mode"], (int(height), int(width)))
+    return WithinLesion(network, *load_member(lesion_bundle, lesion=True))
 
 
 def _resized(tensor: Tensor, size: tuple[int, int]) -> Tensor:

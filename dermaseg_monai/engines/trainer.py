@@ -60,9 +60,9 @@ class Trainer(SupervisedTrainer):
         splits = self.auto_batch and isinstance(image, torch.Tensor)
         (prediction, loss), self._parts = in_parts(
             lambda parts: self._accumulated(image, label, parts),
-            images=len(image),
+            images=len(label),
             parts=self._parts if splits else 1,
-            most=len(image) if splits else 1,
+            most=len(label) if splits else 1,
             advice="choose a smaller image_size, or a larger device"
             if splits
             else "give a smaller --batch_size, or --auto_batch True to halve what is computed at once until it fits",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dermaseg_monai.prompts.architecture import ARCHITECTURES, build_sam
 from dermaseg_monai.prompts.cache import EmbeddingCache
-from dermaseg_monai.prompts.checkpoints import CHECKPOINTS, Checkpoint, get_checkpoint, load_checkpoint
+from dermaseg_monai.prompts.checkpoints import best_weights, load_checkpoint
 from dermaseg_monai.prompts.comparison import PromptComparison, format_table
 from dermaseg_monai.prompts.evaluator import PromptEvaluator
 from dermaseg_monai.prompts.finetune import (
@@ -26,6 +26,7 @@ from dermaseg_monai.prompts.preprocess import PREPROCESSING, MedSamPreprocessd, 
 from dermaseg_monai.prompts.prompt import KINDS, Prompt, input_prompts
 from dermaseg_monai.prompts.sources import SOURCES, BundlePredictor, Promptd, PromptSource, SavedMasks
 from dermaseg_monai.prompts.user_file import read_prompts
+from dermaseg_monai.zoo.checkpoints import CHECKPOINTS, Checkpoint, get_checkpoint
 
 __all__ = [
     "ARCHITECTURES",
@@ -48,6 +49,7 @@ __all__ = [
     "SamNetwork",
     "SamPreprocessd",
     "SavedMasks",
+    "best_weights",
     "box_of_mask",
     "build_sam",
     "format_table",

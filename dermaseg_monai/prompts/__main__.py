@@ -13,11 +13,12 @@ from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.engines import bfloat16_is_fast
 from dermaseg_monai.errors import find_input_error
 from dermaseg_monai.prompts.cache import EmbeddingCache
-from dermaseg_monai.prompts.checkpoints import get_checkpoint, load_checkpoint
+from dermaseg_monai.prompts.checkpoints import load_checkpoint
 from dermaseg_monai.prompts.comparison import PromptComparison
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PREPROCESSING
 from dermaseg_monai.prompts.sources import BundlePredictor, SavedMasks
+from dermaseg_monai.zoo.checkpoints import get_checkpoint
 
 
 def compare(

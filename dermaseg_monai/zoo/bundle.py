@@ -24,6 +24,8 @@ class Bundle:
         mode: how its logits are read.
         image_size: (height, width) the network is given.
         pretrained: whether the encoder can start from torchvision's ImageNet weights.
+        checkpoint: of a promptable bundle, the published weights it starts from, a key of
+            :data:`~dermaseg_monai.zoo.checkpoints.CHECKPOINTS`; None for all others.
         published: what the literature reports for this architecture on these images; None if nothing.
         scores: means on the test split of the weights that the bundle ships; empty where it ships none.
         train: further differences of train.json, by MONAI config id (``optimizer#lr``).
@@ -43,6 +45,7 @@ class Bundle:
     mode: Mode = "binary"
     image_size: tuple[int, int] = (256, 256)
     pretrained: bool = False
+    checkpoint: str | None = None
     published: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +58,11 @@ class Bundle:
     def task(self) -> Literal["lesion", "attribute"]:
         """Lesion boundary (ISIC 2018 Task 1) or dermoscopic attributes (Task 2)."""
         return "attribute" if self.mode == "multilabel" else "lesion"
+
+    @property
+    def family(self) -> Literal["lesion", "attribute", "prompt"]:
+        """Whose overlays change the base configs: those of its task, or of promptable bundles."""
+        return self.task if self.checkpoint is None else "prompt"
 
     @property
     def out_channels(self) -> int:

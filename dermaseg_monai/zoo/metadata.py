@@ -6,10 +6,21 @@ from typing import Any
 
 from dermaseg_monai.data.isic2018 import ATTRIBUTES
 from dermaseg_monai.zoo.bundle import Bundle
+from dermaseg_monai.zoo.checkpoints import get_checkpoint
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
+
+# how photos become the network's input, and the range of its values
+_INPUTS: dict[str | None, tuple[str, list[float]]] = {
+    None: ("normalised by ImageNet's statistics", [-2.2, 2.7]),
+    "sam": (
+        "the longest side brought to 1024, normalised by SAM's pixel statistics, padded by 0",
+        [-2.2, 2.7],
+    ),
+    "medsam": ("squashed to 1024 x 1024, the darkest value brought to 0 and the lightest to 1", [0, 1]),
+}
 
 
 def metadata(bundle: Bundle) -> dict[str, Any]:
@@ -19,6 +30,7 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         "attribute": "Segmentation of five dermoscopic attributes in dermoscopic photos (ISIC 2018 Task 2)",
     }[bundle.task]
     classes = ("lesion",) if bundle.task == "lesion" else ATTRIBUTES
+    prepared, value_range = _INPUTS[bundle.checkpoint and get_checkpoint(bundle.checkpoint).preprocessing]
     return {
         "schema": SCHEMA,
         "version": bundle.version,
@@ -32,6 +44,7 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
             "nibabel": "5.4.2",
             "pillow": "13.0.0",
             "pytorch-ignite": "0.5.5",
+            **({"segment-anything": "1.0"} if bundle.checkpoint else {}),
             "torchvision": "0.29.2",
         },
         "supported_apps": {"monai-label": ""},
@@ -42,7 +55,7 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         "copyright": "Copyright (c) DermaSeg-MONAI maintainers",
         "data_source": "ISIC 2018 challenge, https://challenge.isic-archive.com/data/#2018",
         "data_type": "jpeg",
-        "image_classes": "three channels (RGB), 0 to 255 on disk, normalised by ImageNet's statistics",
+        "image_classes": f"three channels (RGB), 0 to 255 on disk, {prepared}",
         "label_classes": {
             "lesion": "one channel, 255 is lesion, 0 is everything else",
             "attribute": "one file per attribute, 255 is the attribute, 0 is everything else",
@@ -64,7 +77,7 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
                     "num_channels": 3,
                     "spatial_shape": list(bundle.image_size),
                     "dtype": "float32",
-                    "value_range": [-2.2, 2.7],
+                    "value_range": value_range,
                     "is_patch_data": False,
                     "channel_def": {"0": "R", "1": "G", "2": "B"},
                 }

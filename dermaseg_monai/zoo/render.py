@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from dermaseg_monai.files import write_text
 from dermaseg_monai.zoo.bundle import Bundle
 from dermaseg_monai.zoo.catalogue import BUNDLES
+from dermaseg_monai.zoo.checkpoints import CHECKPOINTS
 from dermaseg_monai.zoo.config_ids import apply_overlay
 from dermaseg_monai.zoo.metadata import metadata
 
@@ -44,12 +45,14 @@ def render(bundle: Bundle) -> dict[str, str]:
         | ({"encoder_weights": None} if bundle.pretrained else {}),
         "inference": _changed("inference", bundle, _shared(bundle, bundle.network) | dict(bundle.inference)),
         "multi_gpu_train": _changed("multi_gpu_train", bundle),
-        "dictionary_train": _changed("dictionary_train", bundle),
+        **({} if bundle.checkpoint else {"dictionary_train": _changed("dictionary_train", bundle)}),
         **({"fit_thresholds": _base("fit_thresholds")} if bundle.task == "attribute" else {}),
         "metadata": metadata(bundle),
     }
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
     files |= {path: (BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
+    if bundle.checkpoint:
+        files["large_files.yml"] = _large_files(bundle.checkpoint)
     return files | {"docs/README.md": _readme(bundle)}
 
 
@@ -72,24 +75,31 @@ def _train(bundle: Bundle) -> dict[str, Any]:
 
 def _shared(bundle: Bundle, network: Any) -> dict[str, Any]:
     """What train.json and inference.json must agree on."""
-    return {"network_def": dict(network), "image_size": list(bundle.image_size), "mode": bundle.mode}
+    shared = {"network_def": dict(network), "mode": bundle.mode}
+    if bundle.checkpoint:
+        return {**shared, "checkpoint": bundle.checkpoint}
+    return {**shared, "image_size": list(bundle.image_size)}
 
 
 def _changed(name: str, bundle: Bundle, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """The base config, with what its task and then the bundle itself change in it."""
     config = _base(name)
-    overlay = f"{bundle.task}_{name}"
+    known = list(config)
+    overlay = f"{bundle.family}_{name}"
     if (BASE / f"{overlay}.json").is_file():
-        known = list(config)
         apply_overlay(config, _base(overlay))
-        for key in [key for key in config if key not in known]:
-            # settings stand together, before the first thing that is built from them
-            config = _inserted(config, key, config.pop(key), before=_first_built(config))
     apply_overlay(config, copy.deepcopy(dict(changes)))
+    for key in [key for key in config if key not in known]:
+        # settings stand together, before the first thing that is built from them
+        config = _inserted(config, key, value := config.pop(key), before=_following(config, value))
     return config
 
 
-def _first_built(config: dict[str, Any]) -> str:
+def _following(config: dict[str, Any], value: Any) -> str:
+    """The key of ``config`` before which something new is read best."""
+    built = isinstance(value, dict) and "_target_" in value
+    if built or any(name in str(value) for name in ("@device", "@network_def")):
+        return "network"
     return next(key for key in config if key in ("device", "network"))
 
 
@@ -97,6 +107,24 @@ def _inserted(config: dict[str, Any], key: str, value: Any, before: str) -> dict
     items = list(config.items())
     position = list(config).index(before)
     return dict([*items[:position], (key, value), *items[position:]])
+
+
+def _large_files(checkpoint: str) -> str:
+    """What ``python -m monai.bundle download_large_files`` reads: one file, others of its kind to choose from."""
+    lines = ["large_files:"]
+    kind = CHECKPOINTS[checkpoint].preprocessing
+    for name, file in CHECKPOINTS.items():
+        if file.preprocessing != kind:
+            continue
+        mark = "" if name == checkpoint else "# "
+        lines += [
+            f"# {name}, {file.size} bytes" + ("" if name == checkpoint else "; uncomment it to use it"),
+            f'{mark}- path: "models/{file.file}"',
+            f'{mark}  url: "{file.url}"',
+            f'{mark}  hash_val: "{file.sha256}"',
+            f'{mark}  hash_type: "sha256"',
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _base(name: str) -> dict[str, Any]:
@@ -109,7 +137,7 @@ def as_text(content: Any) -> str:
 
 
 def _readme(bundle: Bundle) -> str:
-    return _template().render(bundle=bundle)
+    return _template().render(bundle=bundle, checkpoints=CHECKPOINTS)
 
 
 @cache

@@ -102,4 +102,4 @@ class TestTransUNet(BundleTester):
 
 def test_every_lesion_bundle_is_tested() -> None:
     tested = {tester.name for tester in BundleTester.__subclasses__() if hasattr(tester, "name")}
-    assert {bundle.name for bundle in BUNDLES if bundle.task == "lesion"} <= tested
+    assert {bundle.name for bundle in BUNDLES if bundle.family == "lesion"} <= tested

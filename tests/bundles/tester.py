@@ -27,7 +27,7 @@ from PIL import Image
 
 from dermaseg_monai.zoo.folders import bundle_folder
 
-SCHEMA = Path(__file__).parent / "metadata_schema.json"
+SCHEMA = Path(__file__).parents[2] / "dermaseg_monai" / "zoo" / "base" / "metadata_schema.json"
 SIZE = [64, 64]
 
 
@@ -38,37 +38,52 @@ class BundleTester:
         name: of the bundle.
         tiny: overrides that make its network small.
         records: what a training leaves in its output folder.
+        epochs: how many it takes.
+        traced: exports follow one example, for networks that neither scripting nor torch.export takes.
     """
 
     name: ClassVar[str]
     tiny: ClassVar[dict[str, Any]]
     records: ClassVar[set[str]] = {"curves.png", "history.csv", "panel.png", "tensorboard"}
+    epochs: ClassVar[int] = 1
+    traced: ClassVar[bool] = False
 
     @pytest.fixture(scope="class")
     def folder(self) -> Path:
         return bundle_folder(self.name)
 
     @pytest.fixture(scope="class")
-    def work(self, folder: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        """Overrides of a short run in a folder of its own, after one epoch of training there."""
+    def dataset(self, prepared: Path) -> Path:
+        """What it is trained and evaluated on."""
+        return prepared
+
+    def settings(self, dataset: Path) -> dict[str, Any]:
+        """Overrides of every run."""
+        return {"image_size": SIZE, "batch_size": 4}
+
+    def training(self, dataset: Path) -> dict[str, Any]:
+        """Overrides of the training alone."""
+        return {}
+
+    @pytest.fixture(scope="class")
+    def work(self, folder: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        """Overrides of a short run in a folder of its own, after a training there."""
         home = tmp_path_factory.mktemp(self.name)
         overrides = {
             "bundle_root": str(folder),
-            "dataset_dir": str(prepared),
+            "dataset_dir": str(dataset),
             "ckpt_dir": str(home / "models"),
             "output_dir": str(home / "train"),
-            "image_size": SIZE,
-            "batch_size": 4,
-            "device": "cpu",
+            "device": "$torch.device('cpu')",
+            **self.settings(dataset),
             **self.tiny,
         }
         run(
             run_id="training",
             config_file=str(folder / "configs" / "train.json"),
-            max_epochs=1,
-            **{**overrides, "device": "$torch.device('cpu')"},
+            **{**overrides, "max_epochs": self.epochs, **self.training(dataset)},
         )
-        return {**overrides, "device": "$torch.device('cpu')", "home": home}
+        return {**overrides, "home": home}
 
     def configs(self, folder: Path, *names: str) -> list[str]:
         return [str(folder / "configs" / f"{name}.json") for name in names]
@@ -124,17 +139,17 @@ class BundleTester:
         written = {path.name for path in Path(work["output_dir"]).iterdir()}
         assert written == self.records
         history = pd.read_csv(Path(work["output_dir"]) / "history.csv")
-        assert history["epoch"].tolist() == [1]
+        assert history["epoch"].tolist() == list(range(1, self.epochs + 1))
         assert np.isfinite(history.to_numpy()).all()
 
     def test_evaluation_scores_every_image_at_its_own_size(
-        self, folder: Path, work: dict[str, Any], prepared: Path
+        self, folder: Path, work: dict[str, Any], dataset: Path
     ) -> None:
         overrides = self.overrides(work, "evaluation")
         run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides)
         output = Path(overrides["output_dir"])
-        test = json.loads((prepared / "datalist.json").read_text())["test"]
-        self.check_evaluation(output, prepared, test)
+        test = json.loads((dataset / "datalist.json").read_text())["test"]
+        self.check_evaluation(output, dataset, test)
 
     def check_evaluation(self, output: Path, prepared: Path, test: list[dict[str, Any]]) -> None:
         table = pd.read_csv(output / "metrics.csv")
@@ -189,13 +204,15 @@ class BundleTester:
     def test_torchscript_equals_eager(
         self, folder: Path, work: dict[str, Any], eager: torch.nn.Module
     ) -> None:
-        script = torch.jit.load(self.exported(folder, work, ckpt_export, ".ts"))
-        batch = torch.randn(2, 3, *SIZE)
+        trace = {"use_trace": True, "input_shape": [1, 3, *SIZE]} if self.traced else {}
+        script = torch.jit.load(self.exported(folder, work, ckpt_export, ".ts", **trace))
+        batch = torch.randn(1 if self.traced else 2, 3, *SIZE)
         with torch.no_grad():
             torch.testing.assert_close(script(batch), eager(batch), atol=1e-4, rtol=1e-4)
 
     def test_onnx_equals_eager(self, folder: Path, work: dict[str, Any], eager: torch.nn.Module) -> None:
-        path = self.exported(folder, work, onnx_export, ".onnx", input_shape=[1, 3, *SIZE])
+        trace = {"converter_kwargs": {"dynamo": False}} if self.traced else {}
+        path = self.exported(folder, work, onnx_export, ".onnx", input_shape=[1, 3, *SIZE], **trace)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         batch = torch.randn(1, 3, *SIZE)
         (result,) = session.run(None, {session.get_inputs()[0].name: batch.numpy()})

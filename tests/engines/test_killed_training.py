@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.data.discs import write_dataset
+from tests.prompts.helpers import TINY
 
 from .runs import TINY_UNET, command, history, start, train
 
@@ -54,6 +55,12 @@ def done(home: Path) -> int:
         ("lesion_unet", 20, TINY_UNET),
         # one cycle, a step per iteration; averaged weights
         ("lesion_mobilenetv2_unet", 6, {"image_size": [64, 64]}),
+        # embeddings on disk, a frozen encoder
+        (
+            "lesion_sam",
+            8,
+            {"network_def#architecture": TINY, "sam": "$@network_def.to(@device)", "learning_rate": 0.003},
+        ),
     ],
 )
 def test_it_ends_the_same(

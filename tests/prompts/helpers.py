@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ TINY: dict[str, Any] = {
 """The real classes with few channels: a 16 x 16 embedding, masks at the input's 64 x 64 pixels."""
 
 
-def tiny_network(seed: int = 0, **arguments: Any) -> SamNetwork:
+def tiny_network(seed: int = 0, multimask: bool | None = None, **arguments: Any) -> SamNetwork:
     """A network of the real classes at a tiny size."""
     torch.manual_seed(seed)
-    return SamNetwork({**TINY, **arguments}).eval()
+    return SamNetwork({**TINY, **arguments}, multimask).eval()
 
 
 def disc(size: tuple[int, int], centre: tuple[float, float], radius: float) -> np.ndarray:
@@ -64,3 +65,15 @@ def write_discs(folder: Path, count: int, first: int = 0) -> list[dict[str, str]
         Image.fromarray(masks[index % 2] * np.uint8(255)).save(label)
         items.append({"id": image.stem, "image": str(image), "label": str(label)})
     return items
+
+
+def write_prepared_discs(folder: Path, training: int, others: int = 4) -> Path:
+    """A prepared folder of photos with two discs, of which one is the lesion."""
+    items = write_discs(folder / "photos", training + 2 * others)
+    sections = {
+        "training": items[:training],
+        "validation": items[training : training + others],
+        "test": items[training + others :],
+    }
+    (folder / "datalist.json").write_text(json.dumps(sections))
+    return folder

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.prompts import CHECKPOINTS, PREPROCESSING, get_checkpoint, load_checkpoint
+from dermaseg_monai.prompts import CHECKPOINTS, PREPROCESSING, best_weights, get_checkpoint, load_checkpoint
 from dermaseg_monai.prompts.architecture import ARCHITECTURES
 from tests.prompts.helpers import tiny_network
 
@@ -64,7 +64,19 @@ def test_published_name_must_be_the_published_file(tmp_path: Path, monkeypatch: 
         get_checkpoint("sam_vit_b"), sha256=hashlib.sha256(path.read_bytes()).hexdigest()
     )
     monkeypatch.setitem(CHECKPOINTS, "sam_vit_b", facts)
-    load_checkpoint(tiny_network(), tmp_path)
+    assert load_checkpoint(tiny_network(), tmp_path).multimask is None
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, False), (True, True), (False, False)])
+def test_fine_tuned_weights_propose_one_mask(tmp_path: Path, asked: bool | None, expected: bool) -> None:
+    torch.save(tiny_network().state_dict(), tmp_path / "model.pt")
+    assert load_checkpoint(tiny_network(multimask=asked), tmp_path / "model.pt").multimask is expected
+
+
+def test_fine_tuned_weights_come_before_the_published(tmp_path: Path) -> None:
+    assert best_weights(tmp_path) == tmp_path
+    (tmp_path / "model.pt").touch()
+    assert best_weights(str(tmp_path)) == tmp_path / "model.pt"
 
 
 def test_wrong_files(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
-import dermaseg_monai.networks
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.bundle import Bundle
 from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
@@ -13,10 +13,10 @@ from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_parameters(bundle: Bundle) -> None:
-    arguments = dict(bundle.network)
-    network = getattr(dermaseg_monai.networks, arguments.pop("_target_").rsplit(".", 1)[1])
+    config = {"imports": ["$import dermaseg_monai.prompts as prompts"], "checkpoint": bundle.checkpoint}
     with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in network(**arguments).parameters())
+        network = ConfigParser({**config, "network": dict(bundle.network)}).get_parsed_content("network")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters == bundle.parameters
 
 
