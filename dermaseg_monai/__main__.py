@@ -155,6 +155,66 @@ class Commands:
         write_text(Path(output).with_suffix(".csv"), table.to_csv(index=False, float_format="%.6f"))
         print(table.to_string(index=False, float_format="{:.4f}".format))
 
+    def pack(self, *names: str, output: str = "dist", all: bool = False, url: str | None = None) -> None:
+        """Write bundles as archives that any web server can share, with lists of them.
+
+        Args:
+            *names: bundles of the collection, or folders of bundles, of a study's variants or of its runs.
+            output: folder for the archives, model_info.json, SHA256SUMS and index.html.
+            all: pack the whole collection and the variants of its studies.
+            url: the address that the folder will have.
+        """
+        from dermaseg_monai.errors import InputError
+        from dermaseg_monai.zoo.pack import all_bundles, pack
+
+        if bool(names) == all:
+            raise InputError("name the bundles to pack, or give --all for the whole collection.")
+        for packed in pack(all_bundles() if all else names, output, url):
+            print(f"{packed.path}  {packed.size:,} bytes, weights: {packed.weights}")
+
+    def verify(self, path: str, untrusted: bool = False) -> None:
+        """Check a bundle's folder or archive; exits with 1 where a check fails.
+
+        Args:
+            path: the bundle's folder or zip.
+            untrusted: screen its configs first, and build and load nothing unless they pass.
+        """
+        from dermaseg_monai.zoo.verify import as_table, verify
+
+        logging.disable(logging.WARNING)
+        checks = verify(str(path), untrusted)
+        print(as_table(checks))
+        if any(check.outcome == "FAIL" for check in checks):
+            sys.exit(1)
+
+    @fire.decorators.SetParseFn(str)
+    def get(self, name: str, output: str = "bundles", version: str | None = None, **options: str) -> None:
+        """Download a bundle, check it, and put it in place of an older one.
+
+        Args:
+            name: of the bundle.
+            output: folder of bundles that it goes into.
+            version: of the bundle; the newest by default.
+            **options: --from URL, the address of a folder that dermaseg pack wrote, or of its model_info.json.
+        """
+        from dermaseg_monai.errors import InputError
+        from dermaseg_monai.zoo.store import install
+
+        # "from" is a word of Python's own, so it can't be the name of an argument
+        url = options.pop("from", None)
+        if url is None or options:
+            unknown = f"there is no option --{next(iter(options))}; " if options else ""
+            raise InputError(
+                f"{unknown}write dermaseg get {name} --from URL, with the address of a list of bundles."
+            )
+        done = install(name, url, output, version)
+        if not done.fetched:
+            print(f"{done.path} is {done.version} already")
+            return
+        print(f"{done.path} is {done.version} now" + (f" (was {done.replaced})" if done.replaced else ""))
+        if done.kept:
+            print(f"files of the old folder had been added or changed: it is kept as {done.kept}")
+
 
 def main() -> None:
     """Run the command; what the user got wrong is said in one sentence, with exit code 1.

@@ -21,6 +21,8 @@ class Server(ThreadingHTTPServer):
         self.statuses: list[int] = []  # answers of the next requests
         self.lie_about_start = False
         self.announce = True  # whether answers say how long they are
+        self.pause_after = 0  # bytes of a longer answer after which it stops, until ``resumed`` is set
+        self.paused, self.resumed = threading.Event(), threading.Event()
 
     @property
     def url(self) -> str:
@@ -68,6 +70,12 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         with suppress(ConnectionError):  # the other side may have had enough
+            if 0 < server.pause_after < len(body):
+                self.wfile.write(body[: server.pause_after])
+                self.wfile.flush()
+                server.paused.set()
+                server.resumed.wait(timeout=120)
+                body = body[server.pause_after :]
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,9 @@ REQUIRED = ("configs/metadata.json", "configs/inference.json", "docs/README.md",
 """Files without which a folder is no bundle."""
 
 WEIGHTS = "models/model.pt"
+
+RECORD = ".origin.json"
+"""What ``dermaseg get`` notes in the folder: where it is from, and the SHA-256 of each file."""
 
 # a run leaves output/, caches, last.pt and more beside these: what is not named here is no part of the bundle
 _PARTS = (
@@ -76,7 +80,7 @@ def checked_metadata(data: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON ({error}).") from error
     version = content.get("version") if isinstance(content, dict) else None
-    if not isinstance(version, str) or not re.fullmatch(r"\d[\w.+-]*", version, re.ASCII):
+    if not isinstance(version, str) or not is_version(version):
         raise InputError(f"{where} has no usable version: {version!r}.")
     return content
 
@@ -104,3 +108,17 @@ def archive_root(folder: str | os.PathLike[str]) -> str:
 def is_name(name: str) -> bool:
     """Whether ``name`` can be that of a shared bundle: letters, digits, ``_`` and ``-``."""
     return re.fullmatch(_NAME, name) is not None and name.isascii()
+
+
+def is_version(version: str) -> bool:
+    """Whether ``version`` can be part of an archive's name: a digit, then letters, digits, ``.``, ``+`` and ``-``."""
+    return re.fullmatch(r"\d[\w.+-]*", version, re.ASCII) is not None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

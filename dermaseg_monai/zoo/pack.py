@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zipfile
@@ -28,6 +27,7 @@ from dermaseg_monai.zoo.contents import (
     checked_metadata,
     is_name,
     read_metadata,
+    sha256,
 )
 from dermaseg_monai.zoo.folders import bundle_folder
 
@@ -148,7 +148,7 @@ def read_packed(path: Path) -> Packed:
             f"{path} holds {name} {metadata['version']}; name it {name}_v{metadata['version']}.zip or move it away."
         )
     weights = "included" if WEIGHTS in files else "elsewhere" if "large_files.yml" in files else "none"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path)
     return Packed(path, name, metadata["version"], digest, path.stat().st_size, metadata, weights)
 
 
