@@ -55,3 +55,8 @@ def test_impossible_weights() -> None:
 def test_unknown_member() -> None:
     with pytest.raises(InputError, match="'lesion_vnet' is neither the folder of a bundle"):
         with_members(Constant(0.0), "binary", (8, 8), ["lesion_vnet"])
+
+
+def test_member_that_takes_prompts() -> None:
+    with pytest.raises(InputError, match="'lesion_sam' takes prompts"):
+        with_members(Constant(0.0), "binary", (8, 8), ["lesion_sam"])

@@ -43,3 +43,5 @@ def test_only_lesion_bundles_restrict() -> None:
     assert restricted(network, None) is network
     with pytest.raises(InputError, match="give a lesion bundle"):
         restricted(network, "attribute_unet")
+    with pytest.raises(InputError, match="takes prompts"):
+        restricted(network, "lesion_medsam")
