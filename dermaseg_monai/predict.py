@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ def predict(
     """
     folder = bundle_folder(bundle)
     run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
-    output = Path(output)
-    table = pd.read_csv(output / "predictions.csv", dtype={"id": str})
+    table = pd.read_csv(Path(output) / "predictions.csv", dtype={"id": str})
+    draw_overlays(table, Path(output))
+    return table
+
+
+def draw_overlays(table: pd.DataFrame, output: Path) -> None:
+    """Draw ``overlays/<stem>.jpg`` for each photo of a ``predictions.csv`` whose masks are in ``output``."""
     for path in table["image"].unique():
         stem = Path(path).stem
         photo = read_photo(path, reduce_to=LONGEST_SIDE)
@@ -56,7 +62,22 @@ def predict(
             draw_overlay(photo, np.stack(masks), overlay, COLOURS)
         else:
             draw_overlay(photo, read_mask(output / f"{stem}_segmentation.png"), overlay)
-    return table
+
+
+def check_inference(folder: Path, overrides: Mapping[str, Any]) -> None:
+    """Refuse an inference that cannot be.
+
+    Raises:
+        InputError: the bundle has no weights, or its inference.json no such id.
+    """
+    config = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
+    # promptable bundles have an id of their own for weights, and say themselves which file is missing
+    has_weights = "weights" in config or (folder / "models" / "model.pt").is_file()
+    if not has_weights and "ckpt_dir" not in overrides:
+        raise InputError(
+            f"{folder.name} has no weights; train it first and point --ckpt_dir at its model.pt."
+        )
+    check_overrides(config, overrides)
 
 
 def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any) -> None:
@@ -70,14 +91,9 @@ def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any
     Raises:
         InputError: the bundle has no weights, the config no such id, or there is no photo that can be read.
     """
-    config = folder / "configs" / "inference.json"
-    if not (folder / "models" / "model.pt").is_file() and "ckpt_dir" not in overrides:
-        raise InputError(
-            f"{folder.name} has no weights; train it first and point --ckpt_dir at its model.pt."
-        )
-    check_overrides(json.loads(config.read_text(encoding="utf-8")), overrides)
+    check_inference(folder, overrides)
     workflow = ConfigWorkflow(
-        config_file=str(config),
+        config_file=str(folder / "configs" / "inference.json"),
         workflow_type="infer",
         bundle_root=str(folder),
         output_dir=os.fspath(output),
