@@ -34,7 +34,7 @@ def draw_overlay(
     canvas.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     masks = mask[None] if colours is None else mask
     named = {"": PREDICTION_COLOUR} if colours is None else colours
-    outlined(canvas, masks, list(named.values()))
+    outlined(canvas, masks, list(named.values()), width=max(1, round(max(canvas.size) / 400)))
     if colours is not None:
         found = [entry for entry, one in zip(colours.items(), masks, strict=True) if one.any()]
         _legend(ImageDraw.Draw(canvas), found, max(11, max(canvas.size) // 50))
@@ -42,18 +42,18 @@ def draw_overlay(
         canvas.save(temporary, format="JPEG", quality=90)
 
 
-def outlined(canvas: Image.Image, masks: np.ndarray, colours: Sequence[str]) -> Image.Image:
+def outlined(canvas: Image.Image, masks: np.ndarray, colours: Sequence[str], width: int) -> Image.Image:
     """Draw a ring just inside the edge of each mask.
 
     Args:
         canvas: RGB photo, changed in place.
         masks: 0 and not 0, ``(C, H, W)``, of any size.
         colours: one for each mask.
+        width: of the rings, in the canvas's pixels.
 
     Returns:
         ``canvas``.
     """
-    width = max(1, round(max(canvas.size) / 400))
     pen = ImageDraw.Draw(canvas)
     for colour, one in zip(colours, masks, strict=True):
         if not one.any():

@@ -260,6 +260,11 @@ def _millions(value: float) -> str:
     return _NONE if pd.isna(value) else f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:,.0f}"
 
 
+def _unbroken(text: str) -> str:
+    """So that no heading ends a line after "U-"."""
+    return text.replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
 FORMATS: dict[str, Callable[..., str]] = {
     "score": _score,
     "signed": _signed,
@@ -274,5 +279,5 @@ def _template() -> Template:
     environment = Environment(
         undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= FORMATS
+    environment.filters |= FORMATS | {"unbroken": _unbroken}
     return environment.from_string((_TEMPLATES / "study.html.j2").read_text(encoding="utf-8"))

@@ -153,7 +153,7 @@ def _tile(photo: np.ndarray, truth: np.ndarray, saved: np.ndarray | None, task: 
     image = Image.fromarray(photo)
     image.thumbnail((_SIDE, _SIDE))
     stream = io.BytesIO()
-    outlined(image, masks, colours).save(stream, format="JPEG", quality=85)
+    outlined(image, masks, colours, width=2).save(stream, format="JPEG", quality=85)
     return stream.getvalue()
 
 

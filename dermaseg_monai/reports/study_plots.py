@@ -26,10 +26,11 @@ from dermaseg_monai.studies.statistics import Analysis, rows_of
 SIGNIFICANT = 0.05
 """Below this, a corrected p is called a clear difference."""
 
-_WIDTH = 6.6  # inches: on a phone, where the plot is scaled to the page, its text can still be read
+_WIDTH = 5.0  # inches: on a phone, where the plot is scaled to the page, its text can still be read
 _COLOURS = ("#3b82c4", "#e07b39", "#1fa187", "#b05cc6", "#d1495b", "#8a9a2b", "#7a7fd6", "#9c755f")
 _DASHES = ("-", "--", ":")
 _INK = {"light": "#22303a", "dark": "#dfe7ea"}
+_PAPER = {"light": "#ffffff", "dark": "#182127"}  # the page's cards
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def plots(study: StudyRuns, analysis: Analysis) -> list[Plot]:
                 "images",
                 f"{titles[pair[1]]} against {titles[pair[0]]}, image by image",
                 f"Each dot is an image's {metric_label(metric)}, averaged over seeds; above the diagonal the "
-                "upper variant is better. Numbers in images.csv.",
+                "variant on the upright axis is better. Numbers in images.csv.",
                 partial(_scatter, analysis.images, metric, pair, titles),
             )
         )
@@ -153,9 +154,10 @@ def _style(theme: str) -> Iterator[None]:
     ink = _INK[theme]
     with matplotlib.rc_context(
         {
-            "font.size": 10,
+            "font.size": 9.5,
             "text.color": ink,
             "axes.labelcolor": ink,
+            "axes.facecolor": _PAPER[theme],
             "axes.edgecolor": ink,
             "axes.linewidth": 0.6,
             "axes.spines.top": False,
@@ -175,7 +177,7 @@ def _style(theme: str) -> Iterator[None]:
 
 
 def _forest(rows: list[dict[str, Any]], titles: dict[str, str], label: str) -> Figure:
-    figure = Figure(figsize=(_WIDTH, 1.1 + 0.5 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 1.0 + 0.45 * len(rows)), layout="constrained")
     axis = figure.subplots()
     ink = matplotlib.rcParams["text.color"]
     axis.axvline(0, color=ink, linewidth=0.9)
@@ -192,7 +194,7 @@ def _forest(rows: list[dict[str, Any]], titles: dict[str, str], label: str) -> F
             markersize=8,
             markeredgewidth=1.8,
             color=colour,
-            markerfacecolor=colour if clear else "white",
+            markerfacecolor=colour if clear else matplotlib.rcParams["axes.facecolor"],
         )
         axis.plot(
             [row["lowest_seed"], row["highest_seed"]], [place + 0.24] * 2, "|", color=colour, markersize=6
@@ -201,7 +203,7 @@ def _forest(rows: list[dict[str, Any]], titles: dict[str, str], label: str) -> F
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:+.3g}" if abs(value) > 1e-12 else "0")
     axis.set_xlabel(f"worse  ←  difference in {label}  →  better")
     axis.grid(axis="x")
@@ -218,7 +220,7 @@ def _history_column(study: StudyRuns) -> str | None:
 def _curves(study: StudyRuns, score: str) -> Figure:
     variants = study.scored()
     rows = -(-len(variants) // 2)
-    figure = Figure(figsize=(_WIDTH, 5.4 + 0.22 * rows), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 4.6 + 0.3 * rows), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for variant, colour, dash in _coloured(variants):
         histories = [run.history for run in study.of(variant.name) if len(run.history)]
@@ -233,7 +235,7 @@ def _curves(study: StudyRuns, score: str) -> Figure:
         axis.grid()
     handles, labels = upper.get_legend_handles_labels()
     figure.legend(
-        handles, [_wrapped(text, 40) for text in labels], loc="outside lower center", ncols=2, fontsize=9
+        handles, [_wrapped(text, 27) for text in labels], loc="outside lower center", ncols=2, fontsize=9
     )
     return figure
 
@@ -277,7 +279,7 @@ def _others(variant: Variant) -> dict[str, object]:
 
 def _fractions(table: pd.DataFrame, series: dict[str, list[Variant]]) -> Figure:
     table = table.set_index("variant")
-    figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
     axis = figure.subplots()
     fractions: set[float] = set()
     for (label, members), (colour, dash) in zip(series.items(), _pens(len(series)), strict=True):
@@ -301,7 +303,7 @@ def _fractions(table: pd.DataFrame, series: dict[str, list[Variant]]) -> Figure:
 def _scatter(images: pd.DataFrame, metric: str, pair: tuple[str, str], titles: dict[str, str]) -> Figure:
     table = images.pivot(index="id", columns="variant", values=metric)
     x, y = (table[name] for name in pair)
-    figure = Figure(figsize=(_WIDTH, _WIDTH * 0.85), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, _WIDTH * 0.95), layout="constrained")
     axis = figure.subplots()
     ink = matplotlib.rcParams["text.color"]
     axis.axline((0, 0), slope=1, color=ink, linewidth=0.8)
@@ -309,8 +311,8 @@ def _scatter(images: pd.DataFrame, metric: str, pair: tuple[str, str], titles: d
         axis.scatter(x[rows], y[rows], s=18, color=colour, alpha=0.55, linewidths=0, rasterized=len(x) > 1000)
     low = max(0.0, float(min(x.min(), y.min())) - 0.03)
     axis.set(xlim=(low, 1.01), ylim=(low, 1.01), aspect="equal")
-    axis.set_xlabel(_wrapped(titles[pair[0]], 60))
-    axis.set_ylabel(_wrapped(titles[pair[1]], 50))
+    axis.set_xlabel(_wrapped(titles[pair[0]], 48))
+    axis.set_ylabel(_wrapped(titles[pair[1]], 40))
     axis.text(0.02, 0.98, f"better on {(y > x).sum()}", transform=axis.transAxes, va="top", color=_COLOURS[2])
     axis.text(
         0.98, 0.02, f"worse on {(y < x).sum()}", transform=axis.transAxes, ha="right", color=_COLOURS[4]
@@ -329,5 +331,5 @@ def _pens(count: int) -> list[tuple[str, str]]:
     return list(islice(cycle((colour, dash) for dash in _DASHES for colour in _COLOURS), count))
 
 
-def _wrapped(text: str, width: int = 26) -> str:
+def _wrapped(text: str, width: int = 20) -> str:
     return "\n".join(textwrap.wrap(text, width))
