@@ -21,8 +21,9 @@ from monailabel.utils.others.generic import get_bundle_models
 
 from dermaseg_monai.errors import InputError, find_input_error
 from dermaseg_monai.label.infer import PhotoInfer
+from dermaseg_monai.label.scores import Scores, written_at
 from dermaseg_monai.label.train import PhotoTrain
-from dermaseg_monai.label.uncertainty import MostUncertain, Scores, UncertaintyScoring
+from dermaseg_monai.label.uncertainty import MostUncertain, UncertaintyScoring
 
 
 class LabelApp(MONAILabelApp):
@@ -48,9 +49,7 @@ class LabelApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundles that have weights."""
-        return {
-            name: PhotoInfer(path, self.conf) for name, path in self.models.items() if Scores(path).weights
-        }
+        return {name: PhotoInfer(path, self.conf) for name, path in self.models.items() if written_at(path)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """All bundles."""
@@ -96,7 +95,7 @@ class LabelApp(MONAILabelApp):
 
     def _find_new_weights(self) -> None:
         for name, path in self.models.items():
-            if name not in self._infers and Scores(path).weights:
+            if name not in self._infers and written_at(path):
                 self._infers[name] = PhotoInfer(path, self.conf)
 
 

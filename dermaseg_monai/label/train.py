@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -57,6 +58,10 @@ class PhotoTrain(BundleTrainTask):
         options = super().config()
         del options["model_filename"]
         return options | {name: self.bundle_config.get(name) for name in OPTIONS}
+
+    def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> Items:
+        items = super()._fetch_datalist(request, datastore)
+        return [{"id": Path(item["image"]).stem, **item} for item in items]
 
     def _partition_datalist(
         self, datalist: Items, request: dict[str, Any], shuffle: bool = False

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import time
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
-import torch
-from monai.bundle import ConfigParser
-from monai.data import Dataset
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.utils.others.generic import name_to_device
 
-from dermaseg_monai.data.photos import PhotoLoader
-from dermaseg_monai.engines import FlipInferer, MapInferer, predict_maps
-from dermaseg_monai.engines.inferers import AXES
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import write_text
-from dermaseg_monai.transforms import Entropyd, Foregroundd
+from dermaseg_monai.label.scores import Scores, uncertainties, written_at
 
 logger = logging.getLogger(__name__)
 
-
-class Scores:
-    """The uncertainty of photos under a bundle's present weights, kept in ``<bundle>/uncertainty.json``.
-
-    A file of our own rather than MONAI Label's list of photos: scoring runs in a process beside the server's,
-    and both writing one list might lose a label.
-
-    Args:
-        bundle: the bundle's folder.
-    """
-
-    def __init__(self, bundle: str | os.PathLike[str]) -> None:
-        self.bundle = Path(bundle)
-        self.path = self.bundle / "uncertainty.json"
-
-    @property
-    def weights(self) -> int:
-        """When the bundle's weights were written, in ns; 0 while there are none."""
-        path = self.bundle / "models" / "model.pt"
-        return path.stat().st_mtime_ns if path.is_file() else 0
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """Per photo ``uncertainty``, the ``weights`` it was computed with, and when (``ts``, in s)."""
-        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
-
-    def missing(self, images: Sequence[str]) -> list[str]:
-        """Those of ``images`` that were not scored with the present weights; none while there are no weights."""
-        scores, weights = self.read(), self.weights
-        return [image for image in images if weights and scores.get(image, {}).get("weights") != weights]
-
-    def add(self, uncertainties: Mapping[str, float], weights: int) -> None:
-        """Keep what was computed with ``weights``."""
-        entry = {"weights": weights, "ts": int(time.time())}
-        new = {image: {"uncertainty": value, **entry} for image, value in uncertainties.items()}
-        write_text(self.path, json.dumps(self.read() | new, indent=1) + "\n")
+_AT_ONCE = 32  # photos from one writing of the scores to the next
 
 
 class UncertaintyScoring(ScoringMethod):
@@ -92,14 +48,22 @@ class UncertaintyScoring(ScoringMethod):
         return {name: self._score(_bundle(self.bundles, name), datastore, device) for name in chosen}
 
     def _score(self, bundle: str, datastore: Datastore, device: str) -> dict[str, int]:
-        scores = Scores(bundle)
-        images = datastore.get_unlabeled_images()
-        missing, weights = scores.missing(images), scores.weights
+        scores, images = Scores(bundle), datastore.get_unlabeled_images()
+        missing, weights = scores.missing(images), written_at(bundle)
         if missing:
-            photos = [{"id": image, "image": datastore.get_image_uri(image)} for image in missing]
-            found = uncertainties(bundle, photos, device)
+            found = uncertainties(
+                bundle, [{"id": image, "image": datastore.get_image_uri(image)} for image in missing], device
+            )
+            unread = set(missing)
+            try:
+                # in parts: a long scoring serves while it runs, and one that is stopped keeps what it found
+                while part := dict(islice(found, _AT_ONCE)):
+                    scores.add(part, weights)
+                    unread -= part.keys()
+            except InputError as error:
+                logger.warning("%s", error)  # none can be read
             # what cannot be read is offered last, and not tried again
-            scores.add({image: found.get(image, 0.0) for image in missing}, weights)
+            scores.add(dict.fromkeys(unread, 0.0), weights)
         return {"scored": len(missing), "skipped": len(images) - len(missing)}
 
 
@@ -137,52 +101,6 @@ class MostUncertain(Strategy):
 
         image = min(images, key=rank)
         return {"id": image, "uncertainty": scores.get(image, {}).get("uncertainty")}
-
-
-def uncertainties(
-    bundle: str | os.PathLike[str], photos: Sequence[Mapping[str, str]], device: str
-) -> dict[str, float]:
-    """How uncertain a bundle is about each photo.
-
-    A network with an uncertainty map of its own is asked for it; of any other, the binary entropy in bits of
-    the mean over the photo and its three mirror images is taken. Maps of a lesion are summed and divided by
-    the pixels of the predicted lesion, as in :class:`dermaseg_monai.engines.UncertaintyScores`; maps of
-    attributes, which a photo may well lack, are averaged over all pixels and attributes.
-
-    Args:
-        bundle: its folder, with weights.
-        photos: ``id`` and ``image`` (path) of each.
-        device: where to compute.
-
-    Returns:
-        Uncertainty by id, without the photos that cannot be read.
-    """
-    config = ConfigParser.load_config_file(Path(bundle) / "configs" / "inference.json")
-    parser = ConfigParser(config | {"bundle_root": os.fspath(bundle), "device": device})
-    network = parser.get_parsed_content("network").eval()
-    mode, amp = parser.get_parsed_content("mode"), parser.get_parsed_content("amp")
-    inferer = MapInferer() if hasattr(network, "predict_maps") else FlipInferer(tuple(AXES), mode)
-    dataset = Dataset(list(photos), parser.get_parsed_content("preprocessing"))
-    steps = (Foregroundd("pred", mode=mode), Entropyd("pred"))
-    found = {}
-    try:
-        with torch.inference_mode():
-            for batch in PhotoLoader(dataset, parser.get_parsed_content("batch_size")):
-                maps = predict_maps(batch["image"].to(device), network, inferer, amp)
-                for index, item in enumerate(batch["items"]):
-                    result: dict[Hashable, Any] = {name: values[index] for name, values in maps.items()}
-                    for step in steps:
-                        result = step(result)
-                    found[item["id"]] = _doubt(result["uncertainty"], result["pred"], mode)
-    except InputError as error:
-        logger.warning("%s", error)  # none of the photos can be read
-    return found
-
-
-def _doubt(uncertainty: torch.Tensor, probability: torch.Tensor, mode: str) -> float:
-    if mode == "multilabel":
-        return float(uncertainty.mean())
-    return float(uncertainty.sum() / (probability >= 0.5).sum().clamp(min=1))
 
 
 def _bundle(bundles: Mapping[str, str], name: str) -> str:
