@@ -50,7 +50,7 @@ class Measurements:
         Raises:
             InputError: the scale is not a positive number.
         """
-        scale = _checked_scale(pixels_per_mm)
+        scale = checked_scale(pixels_per_mm)
         return None if self.diameter_px is None else self.diameter_px / scale
 
     def area_mm2(self, pixels_per_mm: float) -> float:
@@ -59,7 +59,7 @@ class Measurements:
         Raises:
             InputError: the scale is not a positive number.
         """
-        return self.area_px / _checked_scale(pixels_per_mm) ** 2
+        return self.area_px / checked_scale(pixels_per_mm) ** 2
 
 
 def measure_lesion(mask: NDArray) -> Measurements:
@@ -96,6 +96,21 @@ def measure_lesion(mask: NDArray) -> Measurements:
         diameter_px=greatest_diameter(region),
         touches_edge=touches,
     )
+
+
+def checked_scale(pixels_per_mm: float | str) -> float:
+    """A scale as a number.
+
+    Raises:
+        InputError: it is not a positive number.
+    """
+    try:
+        scale = float(pixels_per_mm)
+    except ValueError:
+        scale = math.nan
+    if not (math.isfinite(scale) and scale > 0):
+        raise InputError(f"the scale is {pixels_per_mm} pixels per mm; give a number above 0.")
+    return scale
 
 
 def greatest_diameter(mask: NDArray) -> float:
@@ -203,9 +218,3 @@ def _on_grid(mask: NDArray) -> NDArray[np.float64]:
         region = np.asarray(image.resize((cells[1], cells[0]), Image.Resampling.BOX, box=box))
     # room for the smoothed border
     return np.pad(region.astype(np.float64), math.ceil(6 * _SMOOTHING))
-
-
-def _checked_scale(pixels_per_mm: float) -> float:
-    if not (math.isfinite(pixels_per_mm) and pixels_per_mm > 0):
-        raise InputError(f"the scale is {pixels_per_mm} pixels per mm; give a number above 0.")
-    return float(pixels_per_mm)

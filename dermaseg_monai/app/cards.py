@@ -82,7 +82,7 @@ def _card(session: Session, result: Result) -> str:
         )
     return (
         f'<article class="card"><header><h2>{name}</h2><p>{width} &times; {height} pixels, '
-        f'{escape(result.bundle)}</p></header><div class="pictures">{"".join(pictures)}</div>{notes}'
+        f'{escape(result.bundle)}</p></header><div class="pictures of-{len(pictures)}">{"".join(pictures)}</div>{notes}'
         f"{_measurements(result, session.pixels_per_mm)}</article>"
     )
 
@@ -97,14 +97,14 @@ def _picture(session: Session, file: Path, caption: str, description: str) -> st
 
 def _measurements(result: Result, scale: float | None) -> str:
     measured = result.measured
-    area = f"{measured.area_share:.1%} of the photo"
+    area = f"{measured.area_share:.1%}"
     diameter = "&ndash;" if measured.diameter_px is None else f"{measured.diameter_px:.0f} px"
     if scale and measured.diameter_px is not None:
         area += f", {measured.area_mm2(scale):.1f} mm²"
         diameter += f", {measured.diameter_mm(scale):.1f} mm"
     rows = [
-        ("Area", area, "lesion pixels over all pixels"),
-        ("Asymmetry", _decimals(measured.asymmetry), "0 is mirror-symmetric about two axes; at most 1"),
+        ("Area", area, "share of the photo"),
+        ("Asymmetry", _decimals(measured.asymmetry), "0 is symmetric about two axes; at most 1"),
         (
             "Border irregularity",
             _decimals(measured.border_irregularity),
@@ -112,10 +112,10 @@ def _measurements(result: Result, scale: float | None) -> str:
         ),
         ("Greatest diameter", diameter, "between the two points furthest apart"),
         ("Confidence", _percent(result.confidence), "mean probability over the lesion"),
-        ("Uncertainty", _percent(result.uncertainty), "mean of the map over the lesion; 100% is a coin toss"),
+        ("Uncertainty", _percent(result.uncertainty), "mean of the map over the lesion; 100% is a toss-up"),
     ]
     rows += [
-        (label.replace("_", " ").capitalize(), f"{share:.1%} of the photo", "dermoscopic attribute")
+        (label.replace("_", " ").capitalize(), f"{share:.1%}", "dermoscopic attribute, share of the photo")
         for label, share in (result.attributes or {}).items()
         if share > 0
     ]

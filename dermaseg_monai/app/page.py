@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -14,6 +15,8 @@ from dermaseg_monai.app.cards import EMPTY, show_session
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.session import Sessions
 from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.measurements import checked_scale
 
 TITLE = "DermaSeg"
 
@@ -72,9 +75,12 @@ def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
             Image.fromarray(render_phantom(seed, _PHANTOM_SIZE).image).save(photo, quality=92)
             yield from segment([str(photo)], lesion, structure, request)
 
-    def set_scale(pixels_per_mm: float | None, request: gr.Request) -> str:
+    def set_scale(text: str, request: gr.Request) -> str:
         session = sessions.of(str(request.session_hash))
-        session.pixels_per_mm = pixels_per_mm if pixels_per_mm and pixels_per_mm > 0 else None
+        try:
+            session.pixels_per_mm = checked_scale(text.replace(",", ".")) if text.strip() else None
+        except InputError as error:
+            gr.Warning(str(error))
         return show_session(session)
 
     def clear(request: gr.Request) -> str:
@@ -86,46 +92,51 @@ def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
 
     # what no event claims (a page closed while it uploads) goes within the hour
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gr.HTML(HEADER)
+        gr.HTML(HEADER, apply_default_css=False)
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=2, min_width=280, elem_classes="controls"):
                 photos = gr.File(label="Photos", file_count="multiple", height=190, elem_id="photos")
                 phantom = gr.Button("Try a synthetic photo", elem_id="phantom")
-                lesion = gr.Dropdown(
-                    list(lesions),
-                    value=first,
-                    label="Network for the outline",
-                    elem_id="bundle",
-                    filterable=False,
-                )
-                structure = gr.Dropdown(
-                    [_NONE, *structures],
-                    value=_NONE,
-                    label="Network for dermoscopic attributes",
-                    visible=bool(structures),
-                    elem_id="structures",
-                    filterable=False,
-                )
-                scale = gr.Number(
-                    label="Pixels per millimetre",
-                    info="If you know it, sizes are also given in mm.",
-                    value=None,
-                    minimum=0,
-                    elem_id="scale",
-                )
+                with gr.Accordion("Options", open=False, elem_id="options"):
+                    lesion = gr.Dropdown(
+                        list(lesions),
+                        value=first,
+                        label="Network for the outline",
+                        filterable=False,
+                        elem_id="bundle",
+                    )
+                    structure = gr.Dropdown(
+                        [_NONE, *structures],
+                        value=_NONE,
+                        label="Network for dermoscopic attributes",
+                        visible=bool(structures),
+                        filterable=False,
+                        elem_id="structures",
+                    )
+                    scale = gr.Textbox(
+                        label="Pixels per millimetre",
+                        info="If you know it, sizes are also given in mm.",
+                        placeholder="not known",
+                        elem_id="scale",
+                    )
                 remove = gr.Button("Remove all photos", variant="secondary", elem_id="remove")
-                gr.HTML(PRIVACY)
+                gr.HTML(PRIVACY, apply_default_css=False)
             with gr.Column(scale=5, min_width=320):
-                results = gr.HTML(EMPTY, elem_id="results")
+                results = gr.HTML(EMPTY, elem_id="results", apply_default_css=False)
 
         # one network at a time: they share the processor
-        turn = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "hidden"}
+        turn: dict[str, Any] = {
+            "concurrency_id": "network",
+            "concurrency_limit": 1,
+            "show_progress": "hidden",
+        }
         choices = [lesion, structure]
         photos.upload(segment, [photos, *choices], [photos, results], trigger_mode="multiple", **turn)
         phantom.click(try_phantom, choices, [photos, results], **turn)
         for choice in choices:
             choice.input(segment_again, choices, results, trigger_mode="always_last", **turn)
-        scale.change(set_scale, scale, results, show_progress="hidden")
+        scale.blur(set_scale, scale, results, show_progress="hidden")
+        scale.submit(set_scale, scale, results, show_progress="hidden")
         remove.click(clear, None, results, show_progress="hidden")
         page.unload(leave)
     return page

@@ -117,7 +117,19 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
             raise HTTPException(404)
         return FileResponse(path, headers=private)
 
-    sans = ["system-ui", "sans-serif"]
+    # fonts that every system has: nothing is fetched, and the palette's own grey is too pale to read
+    theme = gr.themes.Base(
+        primary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        button_large_text_weight="500",
+    )
     gr.mount_gradio_app(
         app,
         build_page(models, sessions),
@@ -128,9 +140,7 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
         max_file_size=MAX_UPLOAD,
         ssr_mode=False,
         pwa=False,
-        theme=gr.themes.Base(
-            primary_hue="teal", neutral_hue="slate", font=sans, font_mono=["ui-monospace", "monospace"]
-        ),
+        theme=theme,
         css_paths=Path(__file__).with_name("style.css"),
     )
     if _is_loopback(host):

@@ -153,7 +153,7 @@ class Session:
                 if told is None:
                     logger.exception("%s could not be segmented", name)
                 reason = str(told) if told else f"it could not be segmented ({type(error).__name__})."
-                self.refused.append((name, reason.removeprefix(f"{photo}: ")))
+                self.refused.append((name, reason.replace(f"{photo}: ", "")))
                 self.photos = [entry for entry in self.photos if entry[1] != photo]
             if self.closed:
                 self.clear()
