@@ -9,10 +9,38 @@ from typing import Any
 import fire
 
 from dermaseg_monai.errors import LEFT_OUT, STOPPED, explained
+from dermaseg_monai.studies.command import run_study
+
+
+class Study:
+    """Ablation studies: train the variants of bundles, and compare them."""
+
+    run = staticmethod(run_study)
+
+    @staticmethod
+    def report(
+        name: str,
+        runs: str = "runs/ablations",
+        output: str = "results/ablations",
+        dataset_dir: str | None = None,
+    ) -> None:
+        """Compare the variants of a study by the runs that have finished: tables, plots and a page.
+
+        Args:
+            name: of the study.
+            runs: folder of the studies' run folders.
+            output: folder for the studies' reports; this one's goes into a folder of its name.
+            dataset_dir: the prepared folder that the runs were scored on, for panels of its photos.
+        """
+        from dermaseg_monai.reports.study import report_study
+
+        print(report_study(name, runs, output, dataset_dir))
 
 
 class Commands:
     """Skin-lesion segmentation models as MONAI bundles: data, catalogue, prediction."""
+
+    study = Study
 
     def prepare(
         self,
@@ -83,7 +111,13 @@ class Commands:
         print(as_json() if json else as_table())
 
     def predict(
-        self, photos: str, output: str, bundle: str = "lesion_mobilenetv2_unet", **overrides: Any
+        self,
+        photos: str,
+        output: str,
+        bundle: str = "lesion_mobilenetv2_unet",
+        executor: str = "local",
+        ray_address: str | None = None,
+        **overrides: Any,
     ) -> None:
         """Segment a photo or a folder of photos.
 
@@ -91,13 +125,24 @@ class Commands:
             photos: one photo or a folder.
             output: folder for masks, overlays and predictions.csv.
             bundle: name of a bundle with weights, or a bundle's folder.
+            executor: local, or ray for a big folder: in shards on a cluster.
+            ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
             **overrides: ids of the bundle's inference.json, such as --flips "[horizontal,vertical]".
         """
         from pathlib import Path
 
-        from dermaseg_monai.predict import predict
+        from dermaseg_monai.errors import InputError
 
-        table = predict(photos, output, bundle=bundle, **overrides)
+        if executor not in ("local", "ray"):
+            raise InputError(f"there is no executor '{executor}'; choose local or ray.")
+        if executor == "ray":
+            from dermaseg_monai.bulk import predict_on_ray
+
+            table = predict_on_ray(photos, output, bundle=bundle, address=ray_address, **overrides)
+        else:
+            from dermaseg_monai.predict import predict
+
+            table = predict(photos, output, bundle=bundle, **overrides)
         count = table["id"].nunique()
         print(f"{count} photos segmented: masks, overlays and predictions.csv in {output}")
         failures = Path(output) / "failures.csv"

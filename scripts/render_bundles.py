@@ -1,10 +1,13 @@
-"""Write the bundle folders that the catalogue describes, after a change of catalogue or base configs."""
+"""Write the bundle folders that the catalogues describe, after a change of a catalogue or base configs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from dermaseg_monai.studies.bundles import write_ablations
 from dermaseg_monai.zoo.render import write_bundles
 
 if __name__ == "__main__":
-    write_bundles(Path(__file__).resolve().parent.parent / "bundles")
+    root = Path(__file__).resolve().parent.parent / "bundles"
+    write_bundles(root)
+    write_ablations(root / "ablations")
