@@ -10,7 +10,7 @@ STOPPED = "stopped; what was finished is kept."
 LEFT_OUT = 3
 """Exit code of a command that finished, but had to leave something out that it names."""
 
-REFUSALS = {
+_REFUSALS = {
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
@@ -35,9 +35,20 @@ class InputError(ValueError):
     """
 
 
+class OutputError(InputError):
+    """What a run has to write cannot be written; no other input would change that."""
+
+
 def find_input_error(error: BaseException | None) -> InputError | None:
     """The :class:`InputError` behind ``error``, however many others were raised from it, or None."""
     while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
+
+
+def refusal(error: BaseException | None) -> OSError | None:
+    """The refusal of a file system behind ``error``, however many others were raised from it, or None."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _REFUSALS):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
 
@@ -52,10 +63,10 @@ def explained(error: BaseException) -> str | None:
     found = find_input_error(error)
     if found is not None:
         return str(found)
-    cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno in REFUSALS):
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    if cause is None:
+    refused = refusal(error)
+    if refused is None:
         return None
-    place = f"{cause.filename} cannot be read or written" if cause.filename else "a file cannot be written"
-    return f"{place} ({cause.strerror}); make room or give permission there, or choose another folder."
+    place = (
+        f"{refused.filename} cannot be read or written" if refused.filename else "a file cannot be written"
+    )
+    return f"{place} ({refused.strerror}); make room or give permission there, or choose another folder."

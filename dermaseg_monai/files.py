@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -10,8 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dermaseg_monai.errors import REFUSALS, InputError
+from dermaseg_monai.errors import OutputError, refusal
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STALE_SECONDS = 86_400
 """Age from which a temporary file is taken for one whose writer was killed."""
@@ -31,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path to write to.
 
     Raises:
-        InputError: there is no room, or no permission to write there.
+        OutputError: there is no room, or no permission to write there.
     """
     path = Path(path)
     temporary = _temporary(path)
@@ -61,7 +66,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary folder to write into.
 
     Raises:
-        InputError: there is no room, or no permission to write there.
+        OutputError: there is no room, or no permission to write there.
     """
     path = Path(path)
     temporary = _temporary(path)
@@ -85,20 +90,37 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write ``content`` to ``path`` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_jpeg(path: str | os.PathLike[str], image: Image.Image, quality: int) -> None:
+    """Write ``image`` to ``path`` as JPEG of ``quality`` (1 to 95), in one step.
+
+    It is encoded in memory: Pillow says nothing when a full disk cuts short the JPEG that it writes to a file.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=quality)
+    write_bytes(path, buffer.getvalue())
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say in one sentence that what the block writes to ``path`` does not fit or may not be written.
 
     Raises:
-        InputError: the disk is full, a quota reached, the folder read-only, or part of the path a file.
+        OutputError: the disk is full, a quota reached, the folder read-only, or part of the path a file.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in REFUSALS:
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None or isinstance(error, OutputError):
             raise
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); make room there, or choose another folder."
+        raise OutputError(
+            f"{path} cannot be written ({refused.strerror}); make room there, or choose another folder."
         ) from error
 
 

@@ -33,7 +33,7 @@ def load_datalist(
 
     Raises:
         InputError: when the folder is not prepared, was prepared for the other task, has no image in the
-            section, or its datalist is damaged.
+            section, its datalist is damaged, or an id comes twice in it.
     """
     if section not in isic2018.SECTIONS:
         raise InputError(f"The section must be one of {', '.join(isic2018.SECTIONS)}, not {section!r}.")
@@ -45,11 +45,13 @@ def load_datalist(
         raise InputError(f"Only the training images can be reduced to a fraction, not those for {section}.")
     folder = Path(dataset_dir).expanduser().absolute()
     path = folder / DATALIST_NAME
-    items = _read(path).get(section)
+    content = _read(path)
+    items = content.get(section)
     if not isinstance(items, list):
         raise InputError(f"{path} has no list {section!r}; run `dermaseg prepare` again.")
     if not items:
         raise InputError(f"{path} has no image for {section}; prepare more images, or choose another split.")
+    _check_ids(path, content)
     loaded = [_item(item, path, f"{section} item {index}", task) for index, item in enumerate(items)]
     # rounding first: 0.07 * 100 is a little more than 7
     return loaded[: math.ceil(round(fraction * len(loaded), 6))]
@@ -100,7 +102,8 @@ _INFERENCE_SUFFIXES = (*isic2018.PHOTO_SUFFIXES, ".dcm")
 def _is_inference_photo(path: Path) -> bool:
     written = isic2018.is_mask(path.name) or path.name.endswith("_uncertainty.png")
     named = path.suffix.lower() in _INFERENCE_SUFFIXES and not written
-    return named and not path.name.startswith(".") and path.is_file()
+    # a link that leads nowhere is a photo that cannot be read, and to be told
+    return named and not path.name.startswith(".") and not path.is_dir()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -120,6 +123,20 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold an object with the lists {_listed(isic2018.SECTIONS)}.")
     return content
+
+
+def _check_ids(path: Path, content: dict[str, Any]) -> None:
+    """An image that is in two sections would be trained on and tested, and one that comes twice count twice."""
+    seen: dict[str, str] = {}
+    for section in isic2018.SECTIONS:
+        entries = content.get(section)
+        for item in entries if isinstance(entries, list) else ():
+            name = item.get("id") if isinstance(item, dict) else None
+            if isinstance(name, str) and name in seen:
+                raise InputError(
+                    f"{path} has the id {name!r} twice, for {seen[name]} and {section}; run `dermaseg prepare` again."
+                )
+            seen[str(name)] = section
 
 
 def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:

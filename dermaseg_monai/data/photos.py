@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,8 +64,7 @@ class PhotoLoader:
             loaded = bounded_map(pool, self._load, indices, ahead=self.batch_size + 2 * self.workers)
             for item in tqdm(loaded, total=len(indices), desc="photos", unit="photo", disable=None):
                 if "reason" in item:
-                    logger.warning("left out: %s", item["reason"])
-                    self.failures.append(item)
+                    self.leave_out(**item)
                     continue
                 found = True
                 items.append(item)
@@ -79,6 +78,17 @@ class PhotoLoader:
                 f"none of the {len(indices)} photos could be read; the first: {self.failures[0]['reason']}"
             )
 
+    def leave_out(self, id: str, image: str, reason: object) -> None:
+        """Say and keep that a photo is left out.
+
+        Args:
+            id: the photo's.
+            image: its path.
+            reason: one sentence.
+        """
+        logger.warning("left out: %s", reason)
+        self.failures.append({"id": id, "image": image, "reason": str(reason)})
+
     def _load(self, index: int) -> dict[str, Any]:
         try:
             return self.dataset[index]
@@ -88,6 +98,22 @@ class PhotoLoader:
                 raise
             item = self.dataset.data[index]  # type: ignore[attr-defined]
             return {"id": item["id"], "image": item["image"], "reason": str(reason)}
+
+
+def check_any(rows: Sequence[Any], failures: Sequence[dict[str, str]]) -> None:
+    """Make sure that there is something to write.
+
+    Args:
+        rows: the results of all photos.
+        failures: those left out.
+
+    Raises:
+        InputError: there are no results.
+    """
+    if not rows:
+        raise InputError(
+            f"none of the {len(failures)} photos could be used; the first: {failures[0]['reason']}"
+        )
 
 
 def _batch(items: list[dict[str, Any]]) -> dict[str, Any]:

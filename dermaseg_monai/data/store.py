@@ -134,6 +134,10 @@ def _build(data: Sequence[Item], transform: Callable[[Item], Item], first: Item,
             )
             for name in ("image", "label")
         }
+        for name in arrays if hasattr(os, "posix_fallocate") else ():
+            # room that is taken now cannot run out later, when a write to the memory map would kill the process
+            with (temporary / f"{name}s.npy").open("rb+") as stream:
+                os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
         # Pillow lets go of the interpreter lock while it decodes, so threads use every core
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = bounded_map(pool, lambda item: _decode(transform, item), data, ahead=16)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from ignite.engine import Events
 
-from dermaseg_monai.data.photos import PhotoLoader
+from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.distributed import gather_objects, rank
 from dermaseg_monai.files import atomic_path, write_text
 from dermaseg_monai.metrics import (
@@ -96,6 +96,7 @@ class AttributeScores:
     def _write(self, engine: Any) -> None:
         rows = gather_objects(self.rows)
         failures = gather_objects(self.loader.failures)
+        check_any(rows, failures)
         histogram = self.histogram.gather()
         table = pd.DataFrame(rows)
         order = pd.Categorical(table["attribute"], categories=self.attributes)

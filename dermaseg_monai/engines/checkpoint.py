@@ -201,5 +201,6 @@ def load_weights(network: torch.nn.Module, path: str | os.PathLike[str]) -> torc
 
 
 def _write(content: Any, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # through a stream of Python's, so that a full disk is known behind PyTorch's own error
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)

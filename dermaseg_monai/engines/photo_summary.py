@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from ignite.engine import Events
 
-from dermaseg_monai.data.photos import PhotoLoader
+from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.distributed import gather_objects, rank, world_size
 from dermaseg_monai.files import atomic_path
 
@@ -75,6 +75,7 @@ class PhotoSummary:
 
     def _write(self, engine: Any) -> None:
         rows, failures = gather_objects(self.rows), gather_objects(self.loader.failures)
+        check_any(rows, failures)
         if rank() != 0:
             return
         table = pd.DataFrame(rows).sort_values("id", ignore_index=True, kind="stable")

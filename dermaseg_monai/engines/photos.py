@@ -13,6 +13,7 @@ from monai.transforms import apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.trainer import Evaluator
+from dermaseg_monai.errors import OutputError, find_input_error
 
 
 def predict_maps(
@@ -53,10 +54,20 @@ class PhotoEvaluator(Evaluator):
         super().__init__(decollate=False, **kwargs)
 
     def _register_postprocessing(self, posttrans: Callable) -> None:
+        def apply(item: dict[str, Any]) -> Any:
+            try:
+                return apply_transform(posttrans, item)
+            except Exception as error:
+                reason = find_input_error(error)
+                if reason is None or isinstance(reason, OutputError):
+                    raise
+                loader: Any = self.data_loader
+                loader.leave_out(item["id"], item[Keys.IMAGE].meta["filename_or_obj"], reason)
+                return None
+
         def postprocess(engine: Any) -> None:
-            engine.state.batch = list(
-                self._pool.map(lambda item: apply_transform(posttrans, item), engine.state.batch)
-            )
+            done = self._pool.map(apply, engine.state.batch)
+            engine.state.batch = [item for item in done if item is not None]
 
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, postprocess)
 

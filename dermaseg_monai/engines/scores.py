@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from ignite.engine import Events
 
-from dermaseg_monai.data.photos import PhotoLoader
+from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.distributed import gather_objects, rank
 from dermaseg_monai.files import atomic_path, write_text
 from dermaseg_monai.metrics import METRICS, confusion_counts
@@ -60,6 +60,7 @@ class LesionScores:
     def _write(self, engine: Any) -> None:
         rows = gather_objects(self.rows)
         failures = gather_objects(self.loader.failures)
+        check_any(rows, failures)
         table = pd.DataFrame(rows).sort_values("id", ignore_index=True)
         scores = table[list(METRICS)]
         engine.state.metrics |= scores.mean().to_dict()

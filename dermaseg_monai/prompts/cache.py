@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import threading
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path, sweep
+from dermaseg_monai.files import sweep, write_bytes
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.transforms import LoadPhotod
@@ -143,8 +144,9 @@ class EmbeddingCache:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
             embedding = self.network.encode(image[None].to(device))[0]
         half = embedding.to("cpu", torch.float16)
-        with atomic_path(path) as temporary:
-            np.save(temporary, half.numpy())
+        buffer = io.BytesIO()
+        np.save(buffer, half.numpy())
+        write_bytes(path, buffer.getvalue())
         return half
 
     def _shape(self) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import write_jpeg
 from dermaseg_monai.reports.panels import PREDICTION_COLOUR
 
 LONGEST_SIDE = 1600
@@ -38,8 +38,7 @@ def draw_overlay(
     if colours is not None:
         found = [entry for entry, one in zip(colours.items(), masks, strict=True) if one.any()]
         _legend(ImageDraw.Draw(canvas), found, max(11, max(canvas.size) // 50))
-    with atomic_path(path) as temporary:
-        canvas.save(temporary, format="JPEG", quality=90)
+    write_jpeg(path, canvas, quality=90)
 
 
 def outlined(canvas: Image.Image, masks: np.ndarray, colours: Sequence[str], width: int) -> Image.Image:

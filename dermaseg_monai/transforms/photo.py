@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -195,10 +196,11 @@ class LoadMaskd(MapTransform):
             ``<stem>_attribute_<name>.png`` of all names lie beside it (named itself like one of them, or
             ``<stem>.png``), and else for an index map, in which 0 is background and i + 1 is channel i.
         allow_missing_keys: skip absent keys.
+        size_of: key of the loaded photo that the masks belong to, whose size they must have.
 
     Raises:
-        InputError: an item is no path, a file can't be read, the files of one item differ in size, or an
-            index map has other values.
+        InputError: an item is no path, a file can't be read, the files of one item differ in size among each
+            other or from their photo, or an index map has other values.
     """
 
     def __init__(
@@ -206,9 +208,11 @@ class LoadMaskd(MapTransform):
         keys: KeysCollection = "label",
         attributes: Sequence[str] | None = None,
         allow_missing_keys: bool = False,
+        size_of: str | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.attributes = None if attributes is None else list(attributes)
+        self.size_of = size_of
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
@@ -232,6 +236,14 @@ class LoadMaskd(MapTransform):
                         f"{path}: this mask is {mask.shape[1]} x {mask.shape[0]} pixels, but {paths[0]} is "
                         f"{width} x {height}; masks of one photo must agree."
                     )
+            photo = (
+                items[self.size_of].meta if self.size_of is not None else {"original_size": (height, width)}
+            )
+            if tuple(photo["original_size"]) != (height, width):
+                raise InputError(
+                    f"{paths[0]}: this mask is {width} x {height} pixels, but its photo "
+                    f"{photo['filename_or_obj']} is {photo['original_size'][1]} x {photo['original_size'][0]}."
+                )
             tensor = torch.from_numpy(np.stack(masks))
             meta = {
                 "filename_or_obj": paths[0],
@@ -279,11 +291,15 @@ def _as_path(value: Any, key: Hashable) -> str:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file.")
-    if not path.is_file():
+    try:
+        status = path.stat()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        what = "there is no such file" if missing else f"the file cannot be reached ({error.strerror})"
+        raise InputError(f"{path}: {what}.") from None
+    if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: this is not a file, but the path of one photo or mask is needed.")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes); replace it or leave it out.")
 
 

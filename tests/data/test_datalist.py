@@ -62,7 +62,8 @@ def test_fraction_is_a_prefix(prepared: Path, fraction: float, count: int) -> No
 
 def test_fraction_is_not_fooled_by_rounding(prepared: Path) -> None:
     content = read(prepared)
-    content["training"] = content["training"] * 20
+    items = content["training"]
+    content["training"] = [item | {"id": f"{item['id']}, {copy}"} for copy in range(20) for item in items]
     write(prepared, content)
     assert 0.07 * 100 > 7
     assert len(load_datalist(prepared, "training", fraction=0.07)) == 7

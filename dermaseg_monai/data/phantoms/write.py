@@ -15,7 +15,7 @@ from dermaseg_monai.data.isic2018 import ARCHIVES, ATTRIBUTE_SUFFIXES, LESION_SU
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.data.phantoms.render import SMALLEST_SIDE, render_phantom
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, write_jpeg
 
 FIRST_ID = 9_000_000
 """Number of the first phantom; no official image has one as high."""
@@ -57,8 +57,7 @@ def write_phantoms(output: str | os.PathLike[str], count: int, size: int = 256, 
         aspect = _ASPECTS[np.random.default_rng(own_seed).integers(len(_ASPECTS))]
         phantom = render_phantom(own_seed, (round(size * aspect), size))
         name = f"ISIC_{FIRST_ID + index:07d}"
-        with atomic_path(photos / f"{name}.jpg") as path:
-            Image.fromarray(phantom.image).save(path, quality=_QUALITY)
+        write_jpeg(photos / f"{name}.jpg", Image.fromarray(phantom.image), quality=_QUALITY)
         _write_mask(lesions / f"{name}{LESION_SUFFIX}", phantom.lesion)
         for suffix, mask in zip(ATTRIBUTE_SUFFIXES.values(), phantom.attributes, strict=True):
             _write_mask(attributes / f"{name}{suffix}", mask)
