@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LABEL_VENV ?= .venv-monailabel
 DATA ?= demo/prepared
 BUNDLE := bundles/lesion_unet
 RUN := $(VENV)/bin/python -m monai.bundle run
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin/python -m monai.bundle run
 DEMO := --dataset_dir $(abspath $(DATA)) --bundle_root $(abspath $(BUNDLE)) --ckpt_dir $(abspath demo/models) \
 	--image_size "[96,96]" --batch_size 8
 
-.PHONY: demo test lint install clean
+.PHONY: demo test test-label lint audit install clean
 
 demo: $(VENV)/installed $(DATA)/datalist.json
 	$(RUN) training --config_file $(BUNDLE)/configs/train.json $(DEMO) --max_epochs 6 --learning_rate 0.0005 \
@@ -33,10 +34,24 @@ demo/prepared/datalist.json: $(VENV)/installed
 test: $(VENV)/installed lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
+# MONAI Label's server, in an environment of its own that the server script makes, spoken to over HTTP
+test-label: $(VENV)/installed
+	DERMASEG_LABEL_VENV=$(abspath $(LABEL_VENV)) DERMASEG_LABEL_SETUP=only PYTHON=$(PYTHON) scripts/monailabel.sh
+	DERMASEG_LABEL_PYTHON=$(abspath $(LABEL_VENV))/bin/python OMP_NUM_THREADS=1 \
+		$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/label
+
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# known holes in what is installed, by the advisories of pypi.org; the auditor has an environment of its own
+audit: $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --skip-editable \
+		--path "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		|| { echo "the audit found holes (listed above), or could not ask pypi.org about every package"; exit 1; }
 
 install: $(VENV)/installed
 
@@ -49,4 +64,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf demo build dist $(VENV)
+	rm -rf demo build dist $(VENV) $(LABEL_VENV)

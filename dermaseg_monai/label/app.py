@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import monailabel
+import torch
 from fastapi import HTTPException
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import MONAILabelException
@@ -80,6 +81,12 @@ class LabelApp(MONAILabelApp):
         if not os.path.exists(image) and not (datastore or self.datastore()).get_image_uri(image):
             raise InputError(f"there is no photo '{image}' on this server; upload it first.")
         return super().infer(request, datastore)
+
+    def batch_infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
+        """Segment all photos, or those with or without a final label."""
+        # on a machine without a GPU, MONAI Label would share the photos among none
+        several = request.get("multi_gpu", True) and torch.cuda.device_count() > 0
+        return super().batch_infer({**request, "multi_gpu": several}, datastore)
 
     def next_sample(self, request: dict[str, Any]) -> Any:
         """Choose the next photo to label."""

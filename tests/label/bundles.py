@@ -13,17 +13,17 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
+from dermaseg_monai.transforms import normalise_photo
 from dermaseg_monai.zoo.config_ids import set_id
 from dermaseg_monai.zoo.folders import bundle_folder
 
 
-def small_copy(name: str, folder: Path, weights: bool = True, **changes: Any) -> Path:
-    """Copy a bundle's configs with a network of 32 x 32 pixels and random weights.
+def small_copy(name: str, folder: Path, **changes: Any) -> Path:
+    """Copy a bundle's configs, for images of 32 x 32 pixels and without weights.
 
     Args:
         name: of the bundle.
         folder: the copy, whose name becomes the model's.
-        weights: whether it gets any.
         **changes: values of train.json and inference.json by id.
     """
     shutil.copytree(bundle_folder(name) / "configs", folder / "configs")
@@ -33,12 +33,36 @@ def small_copy(name: str, folder: Path, weights: bool = True, **changes: Any) ->
         for identifier, value in {"image_size": [32, 32], **changes}.items():
             set_id(content, identifier, value)
         path.write_text(json.dumps(content))
-    if weights:
-        torch.manual_seed(0)
-        network = ConfigParser(content).get_parsed_content("network_def")
-        (folder / "models").mkdir()
-        torch.save(network.state_dict(), folder / "models" / "model.pt")
     return folder
+
+
+def with_weights(bundle: Path, phantoms: Path | None = None) -> Path:
+    """Give a bundle random weights, or those that have learnt a little of the lesions of ``phantoms``."""
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    torch.manual_seed(0)
+    network = ConfigParser(config).get_parsed_content("network_def")
+    if phantoms is not None:
+        _learn(network, phantoms, config["image_size"])
+    (bundle / "models").mkdir()
+    torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    return bundle
+
+
+def _learn(network: torch.nn.Module, phantoms: Path, size: list[int]) -> None:
+    """A few steps, so that masks have a shape and no two photos are alike in doubt."""
+    photos = sorted((phantoms / "ISIC2018_Task1-2_Training_Input").glob("*.jpg"))
+    masks = sorted((phantoms / "ISIC2018_Task1_Training_GroundTruth").glob("*.png"))
+    image, label = (
+        np.stack([np.array(Image.open(path).resize((size[1], size[0]))) for path in paths])
+        for paths in (photos, masks)
+    )
+    batch = normalise_photo(torch.from_numpy(image).permute(0, 3, 1, 2))
+    target = torch.from_numpy(label >= 128).float()[:, None]
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(10):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network.train()(batch), target).backward()
+        optimizer.step()
 
 
 def own_masks(python: str, bundle: Path, photos: Path, output: Path) -> dict[str, np.ndarray]:

@@ -60,7 +60,7 @@ def test_from_index_maps_to_an_index_map(server: Server, phantoms: Path, python:
     for path in (phantoms / TRUTH).glob(f"{NAMES[1]}_*"):
         shutil.copy(path, server.studies / "labels" / "final")
 
-    task = server.train(MODEL, max_epochs=1, batch_size=2, learning_rate=0.01)
+    task = server.train(MODEL, max_epochs=15, batch_size=2, learning_rate=0.01)
     assert task["status"] == "DONE", task["details"]
     info = server.ask("GET", "/info/").json()["models"][MODEL]
     assert info["labels"] == {name: index + 1 for index, name in enumerate(ATTRIBUTES)}

@@ -15,7 +15,7 @@ from tests.label.bundles import small_copy
 
 def constant(name: str, folder: Path, logits: list[float]) -> Path:
     """A copy of a bundle whose network gives the same logits everywhere."""
-    bundle = small_copy(name, folder, weights=False, **{"network_def#features": [4, 8], "amp": False})
+    bundle = small_copy(name, folder, **{"network_def#features": [4, 8], "amp": False})
     network = UNet(out_channels=len(logits), features=(4, 8))
     torch.nn.init.zeros_(network.head.weight)
     with torch.no_grad():
