@@ -26,7 +26,7 @@ def plot_jitter_curve(table: pd.DataFrame, path: str | os.PathLike[str]) -> None
     boxes = table[table["kind"] == "box"]
     oracle = boxes[boxes["source"].str.startswith("oracle")].sort_values("jitter")
     predicted = boxes[boxes["source"] == "predicted"]
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.subplots()
     for name, (label, colour) in _LINES.items():
         axes.plot(
@@ -40,6 +40,6 @@ def plot_jitter_curve(table: pd.DataFrame, path: str | os.PathLike[str]) -> None
         ylim=(0, 1),
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -211,7 +211,7 @@ class BundleTester:
             torch.testing.assert_close(script(batch), eager(batch), atol=1e-4, rtol=1e-4)
 
     def test_onnx_equals_eager(self, folder: Path, work: dict[str, Any], eager: torch.nn.Module) -> None:
-        trace = {"converter_kwargs": {"dynamo": False}} if self.traced else {}
+        trace = {"use_trace": True, "converter_kwargs": {"dynamo": False}} if self.traced else {}
         path = self.exported(folder, work, onnx_export, ".onnx", input_shape=[1, 3, *SIZE], **trace)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         batch = torch.randn(1, 3, *SIZE)
