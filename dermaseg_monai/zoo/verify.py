@@ -283,7 +283,7 @@ def _loaded(folder: Path) -> str:
     try:
         weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise _FailedError(f"{WEIGHTS} does not load with weights_only: {first}") from error
     if not isinstance(weights, dict) or not all(
         isinstance(value, torch.Tensor) for value in weights.values()
