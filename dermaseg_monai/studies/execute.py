@@ -116,7 +116,7 @@ def _execute(
     started = time.monotonic()
     places = ["--dataset_dir", settings.dataset_dir]
     if settings.device is not None:
-        places += ["--device", f"$torch.device('{settings.device}')"]
+        places += ["--device", f'$torch.device("{settings.device}")']
     commands = {
         name: ["monai.bundle", "run", name, "--config_file", config, *places]
         for name, config in _CONFIGS.items()
@@ -129,7 +129,7 @@ def _execute(
         "bundle": run.variant.bundle,
         "overrides": run.overrides,
         "status": "running",
-        "commands": [shlex.join(["python", "-m", *command]) for command in commands.values()],
+        "commands": [" ".join(map(_quoted, ["python", "-m", *each])) for each in commands.values()],
         "started": before.get("started") or now(),
         "finished": None,
         "minutes": before.get("minutes", 0.0),
@@ -181,6 +181,11 @@ def is_trained(run: Run) -> bool:
     if not (models / "model.pt").is_file() or (models / "last.pt").is_file():
         return False
     return len(read_history(run.folder)) >= min(2, run.planned_epochs)
+
+
+def _quoted(word: str) -> str:
+    """A word for the shell, in double quotes where those read better."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
 
 
 def _device() -> str:
