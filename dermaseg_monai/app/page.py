@@ -52,21 +52,17 @@ def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
     first = next(iter(lesions))
 
     def segment(
-        files: list[str] | None, lesion: str, structure: str, request: gr.Request, again: bool = False
+        files: list[str] | None, lesion: str, structure: str, request: gr.Request
     ) -> Iterator[tuple[None, str]]:
         session = sessions.of(str(request.session_hash))
         session.admit([Path(file) for file in files or []])
-        yield None, show_session(session, session.photos[-1][0] if session.photos else None)
-        for name in session.segment(lesions[lesion], structures.get(structure), again):
+        for name in session.segment(lesions[lesion], structures.get(structure)):
             yield None, show_session(session, name)
         yield None, show_session(session)
 
     def segment_again(lesion: str, structure: str, request: gr.Request) -> Iterator[str]:
-        if sessions.of(str(request.session_hash)).photos:
-            for _, results in segment(None, lesion, structure, request, again=True):
-                yield results
-        else:
-            yield EMPTY
+        for _, results in segment(None, lesion, structure, request):
+            yield results
 
     def try_phantom(lesion: str, structure: str, request: gr.Request) -> Iterator[tuple[None, str]]:
         seed = secrets.randbelow(1000)

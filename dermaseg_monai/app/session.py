@@ -103,6 +103,7 @@ class Session:
     results: list[Result] = field(default_factory=list)
     pixels_per_mm: float | None = None
     closed: bool = False
+    _chosen: tuple[Model, Model | None] | None = None
     _runs: int = 0
 
     def admit(self, files: list[Path]) -> None:
@@ -128,19 +129,19 @@ class Session:
             else:
                 self.photos.append((file.name, photo))
 
-    def segment(self, lesion: Model, attributes: Model | None, again: bool = False) -> Iterator[str]:
-        """Segment the photos that have no result yet.
+    def segment(self, lesion: Model, attributes: Model | None) -> Iterator[str]:
+        """Segment the photos that have no result of these bundles yet.
 
         Args:
             lesion: the bundle that outlines the lesion.
             attributes: the bundle that finds dermoscopic attributes, if one is wanted.
-            again: forget the results so far and segment all photos anew.
 
         Yields:
             The name of the photo that comes next; its result is there after that.
         """
-        if again:
+        if self._chosen != (lesion, attributes):
             self.results.clear()
+            self._chosen = (lesion, attributes)
         self._runs += 1  # a run's own folder: a browser never shows an earlier network's picture
         output = self.folder / f"run{self._runs}"
         done = {result.stem for result in self.results}

@@ -131,6 +131,7 @@ def test_attributes_on_a_phone(app: Served, photos: Path) -> None:
         page.get_by_label("Network for dermoscopic attributes").click()
         page.get_by_role("option", name="attribute_tiny").click()
         page.wait_for_selector(".pictures.of-4")
+        page.wait_for_selector(".status.done")
         assert "dermoscopic attributes" in page.locator("figure img").last.get_attribute("alt")
         assert overflow(page) == 0
         page.get_by_role("button", name="Remove all photos").click()

@@ -68,7 +68,9 @@ def test_names_do_not_collide_and_tables_hold_no_formula(
         masks = [name for name in archive.namelist() if name.endswith("_segmentation.png")]
         assert masks == ["a_segmentation.png", "a-2_segmentation.png", "A-3_segmentation.png"]
     assert not list(session.segment(model, None))  # nothing is done twice
-    assert len(list(session.segment(model, None, again=True))) == 3
+    other = Model(model.folder, model.folder / "." / "models" / ".." / "models")
+    assert len(list(session.segment(other, None))) == 3  # another bundle begins anew
+    session.clear()
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, session: Session, monkeypatch) -> None:
