@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,7 @@ logger = logging.getLogger(__name__)
 RETRIES = 8
 """How often a task is started again whose worker or node was lost."""
 
+_KNOCK_S = 20.0
 _OBJECT_STORE_BYTES = 80_000_000  # tasks exchange a few kilobytes; this is about the least that Ray takes
 
 
@@ -36,12 +39,15 @@ def connected(address: str | None) -> Iterator[Any]:
         import ray
     except ImportError:
         raise InputError('Ray is not installed; run pip install "dermaseg-monai[ray]".') from None
+    address = address or os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if address is None and not os.environ.get("RAY_ADDRESS"):
+    if address is None:
         options |= {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
+        if address is not None:
+            _check_reachable(address)
         ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"there is no Ray cluster at {address} ({reason}); start one with `ray start`."
@@ -79,3 +85,11 @@ def on_ray(ray: Any, function: Any, arguments: Sequence[tuple], cpus: float, gpu
             yield index, error.cause
         except ray.exceptions.RayError as error:
             yield index, error
+
+
+def _check_reachable(address: str) -> None:
+    """Knock first: Ray itself waits for minutes where nobody listens."""
+    place = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>\d+)", address)
+    if place:  # others, such as "auto", Ray resolves itself
+        with socket.create_connection((place["host"].strip("[]"), int(place["port"])), timeout=_KNOCK_S):
+            pass
