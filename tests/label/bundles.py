@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
+from dermaseg_monai.data.isic2018 import ARCHIVES, ATTRIBUTE_SUFFIXES, LESION_SUFFIX
 from dermaseg_monai.transforms import normalise_photo
 from dermaseg_monai.zoo.config_ids import set_id
 from dermaseg_monai.zoo.folders import bundle_folder
@@ -36,32 +37,40 @@ def small_copy(name: str, folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def with_weights(bundle: Path, phantoms: Path | None = None) -> Path:
-    """Give a bundle random weights, or those that have learnt a little of the lesions of ``phantoms``."""
+def write_weights(bundle: Path, phantoms: Path | None = None) -> Path:
+    """Give a bundle random weights, or those that have learnt a little of what ``phantoms`` show."""
     config = json.loads((bundle / "configs" / "inference.json").read_text())
     torch.manual_seed(0)
     network = ConfigParser(config).get_parsed_content("network_def")
     if phantoms is not None:
-        _learn(network, phantoms, config["image_size"])
-    (bundle / "models").mkdir()
+        attributes = config["mode"] == "multilabel"
+        folder = phantoms / ARCHIVES["training", "attribute" if attributes else "lesion"].folder
+        suffixes = list(ATTRIBUTE_SUFFIXES.values()) if attributes else [LESION_SUFFIX]
+        _learn(network, phantoms, [(folder, suffix) for suffix in suffixes], config["image_size"])
+    (bundle / "models").mkdir(exist_ok=True)
     torch.save(network.state_dict(), bundle / "models" / "model.pt")
     return bundle
 
 
-def _learn(network: torch.nn.Module, phantoms: Path, size: list[int]) -> None:
-    """A few steps, so that masks have a shape and no two photos are alike in doubt."""
-    photos = sorted((phantoms / "ISIC2018_Task1-2_Training_Input").glob("*.jpg"))
-    masks = sorted((phantoms / "ISIC2018_Task1_Training_GroundTruth").glob("*.png"))
-    image, label = (
-        np.stack([np.array(Image.open(path).resize((size[1], size[0]))) for path in paths])
-        for paths in (photos, masks)
-    )
-    batch = normalise_photo(torch.from_numpy(image).permute(0, 3, 1, 2))
-    target = torch.from_numpy(label >= 128).float()[:, None]
+def _learn(
+    network: torch.nn.Module, phantoms: Path, channels: list[tuple[Path, str]], size: list[int]
+) -> None:
+    """A few steps, so that masks have shapes, overlap, and no two photos are alike in doubt."""
+
+    def small(path: Path) -> np.ndarray:
+        return np.array(Image.open(path).resize((size[1], size[0])))
+
+    photos = sorted((phantoms / ARCHIVES["training", "image"].folder).glob("*.jpg"))
+    image = torch.from_numpy(np.stack([small(path) for path in photos])).permute(0, 3, 1, 2)
+    masks = [
+        [small(folder / f"{path.stem}{suffix}") >= 128 for folder, suffix in channels] for path in photos
+    ]
+    target = torch.from_numpy(np.array(masks)).float()
+    loss = torch.nn.BCEWithLogitsLoss(pos_weight=(1 - target).sum() / target.sum())
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     for _ in range(10):
         optimizer.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(network.train()(batch), target).backward()
+        loss(network.train()(normalise_photo(image)), target).backward()
         optimizer.step()
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.label.bundles import own_masks, small_copy, with_weights
+from tests.label.bundles import own_masks, small_copy, write_weights
 from tests.label.server import Server, serving
 
 TINY, AWARE = "tiny_unet", "tiny_aware"
@@ -42,8 +42,8 @@ def server(
     home = tmp_path_factory.mktemp("server")
     aware = {"network_def#output_stride": 16, "image_size": [64, 64]}
     bundles = [
-        with_weights(small_copy("lesion_unet", home / TINY, **SMALL), phantoms),
-        with_weights(small_copy("lesion_ba_deeplabv3", home / AWARE, **aware)),
+        write_weights(small_copy("lesion_unet", home / TINY, **SMALL), phantoms),
+        write_weights(small_copy("lesion_ba_deeplabv3", home / AWARE, **aware)),
     ]
     with serving(python, studies, bundles, home / "app") as running:
         yield running
@@ -167,7 +167,7 @@ def test_training_from_labels_changes_the_next_mask(
 
 
 def test_nothing_is_left_when_the_server_ends(python: str, studies: Path, tmp_path: Path) -> None:
-    bundle = with_weights(small_copy("lesion_unet", tmp_path / TINY, **SMALL))
+    bundle = write_weights(small_copy("lesion_unet", tmp_path / TINY, **SMALL))
     with serving(python, studies, [bundle], tmp_path / "app") as running:
         address = running.address
     with pytest.raises(requests.ConnectionError):
