@@ -93,7 +93,7 @@ BAD: dict[str, tuple[Maker, str]] = {
     "cut.jpg": (cut("JPEG"), "truncated"),
     "cut.png": (cut("PNG"), "damaged"),
     "overwritten.jpg": (overwritten("JPEG", 40), "not an image of a known format"),
-    "overwritten.png": (overwritten("PNG", 60), "damaged"),
+    "overwritten.png": (overwritten("PNG", 41), "damaged"),
     "nothing.jpg": (lambda path: path.touch(), "the file is empty (0 bytes)"),
     "a text.jpg": (lambda path: path.write_text("no photo") and None, "not an image of a known format"),  # type: ignore[func-returns-value]
     "bomb.png": (bomb, "pixels"),
