@@ -201,9 +201,15 @@ def _run(run: Run, folder: Path) -> dict[str, Any]:
         "minutes": float(record.get("minutes") or math.nan),
         "epochs": record.get("epochs"),
         "device": record.get("device"),
-        "git": str(record.get("git") or "")[:10],
+        "git": _revision(str(record.get("git") or "")),
         "finished": str(record.get("finished") or "")[:16].replace("T", " "),
     }
+
+
+def _revision(git: str) -> str:
+    """A short revision that still says when the code had changes of its own."""
+    revision, _, changed = git.partition("-")
+    return f"{revision[:10]}-{changed}" if changed else revision[:10]
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _write_results(
         "minutes": round(12.5 + rng.uniform(0, 3), 2),
         "device": "cpu",
         "environment": {"python": "3.11.2", "torch": "2.15.0"},
-        "git": "0123456789abcdef0123456789abcdef01234567",
+        "git": "0123456789abcdef0123456789abcdef01234567-dirty",
         "epochs": 20,
         "error": None,
     }
