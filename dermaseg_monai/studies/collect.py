@@ -121,7 +121,7 @@ def collect(name: str, runs: str | os.PathLike[str]) -> StudyRuns:
     if plan["baseline"] not in names:
         raise InputError(
             f"{folder / 'study.json'}: the baseline '{plan['baseline']}' is none of the study's variants"
-            f"{nearest(str(plan['baseline']), names)}."
+            f"{nearest(str(plan['baseline']), names) or '.'}"
         )
     found: list[Run] = []
     missing: list[Missing] = []
@@ -161,11 +161,8 @@ def _plan(name: str, folder: Path) -> dict[str, Any]:
     path = folder / "study.json"
     if not path.is_file():
         known = sorted(found.parent.name for found in folder.parent.glob("*/study.json"))
-        listed = f"; there are {', '.join(known)}" if known else ""
-        raise InputError(
-            f"there is no study '{name}' in {folder.parent}{nearest(name, known) or listed}; "
-            f"run `dermaseg study run {name}` first, or say where its runs are with --runs."
-        )
+        hint = f"; run `dermaseg study run {name}` first, or say where its runs are with --runs."
+        raise InputError(f"there is no study '{name}' in {folder.parent}{nearest(name, known) or hint}")
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

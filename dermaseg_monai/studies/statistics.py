@@ -108,7 +108,7 @@ def analyse(study: StudyRuns, resamples: int = RESAMPLES, seed: int = 0) -> Anal
     if study.metric not in metrics:
         raise InputError(
             f"the study '{study.name}' is about '{study.metric}', which its evaluations do not have"
-            f"{nearest(study.metric, metrics) or '; they have ' + ', '.join(metrics)}."
+            f"{nearest(study.metric, metrics) or '; they have ' + ', '.join(metrics) + '.'}"
         )
     metrics.sort(key=lambda metric: metric != study.metric)
     draws = dict(zip(samples, bootstrap(list(samples.values()), resamples, seed).T, strict=True))
