@@ -150,6 +150,20 @@ class Commands:
             print(f"photos that could not be read are listed in {failures}")
             sys.exit(LEFT_OUT)
 
+    def quantise(self, model: str, photos: str, output: str, count: int = 128, seed: int = 0) -> None:
+        """Turn an exported ONNX model into one that computes in 8-bit integers.
+
+        Args:
+            model: ONNX file.
+            photos: folder of example photos, best those that the network was trained on.
+            output: ONNX file to write.
+            count: how many of the photos are looked at.
+            seed: start of the random choice of them.
+        """
+        from dermaseg_monai.quantise import quantise
+
+        print(quantise(model, photos, output, count=count, seed=seed))
+
     def show(
         self, bundle: str, id: str | int, dataset_dir: str, output: str, section: str = "", **overrides: Any
     ) -> None:
