@@ -123,7 +123,8 @@ def _joined(homes: Sequence[Path], name: str) -> pd.DataFrame:
 
 def _key(items: Sequence[Mapping[str, str]], folder: Path, overrides: Mapping[str, Any]) -> str:
     """A name for what a shard is made from: the photos, the bundle's files, the settings."""
-    config, weights = folder / "configs" / "inference.json", folder / "models" / "model.pt"
+    config = folder / "configs" / "inference.json"
+    weights = Path(overrides.get("ckpt_dir", folder / "models")) / "model.pt"
     files = [item["image"] for item in items] + [str(file) for file in (config, weights) if file.is_file()]
     stamps = [(file, (stat := os.stat(file)).st_size, stat.st_mtime_ns) for file in files]
     content = json.dumps([stamps, overrides], sort_keys=True, default=str)

@@ -182,7 +182,7 @@ _ARCHITECTURE = Study(
         )
         for bundle in BUNDLES
         # those that are told where the lesion is (by a prompt) play another game
-        if bundle.task == "lesion" and not getattr(bundle, "checkpoint", None)
+        if bundle.task == "lesion" and not bundle.checkpoint
     ),
 )
 
