@@ -84,6 +84,7 @@ def open_photo(
             if reduce_to is not None:
                 image.draft(None, (reduce_to, reduce_to))  # does nothing but to JPEG
             step = _reduction(full, image.size)
+            image.load()  # before the orientation, whose reading would swallow what is wrong with a PNG's pixels
             orientation = _orientation(image)
             decoded = _decode_rgb(image)
     except InputError as error:
@@ -131,6 +132,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             _check_pixels(image.width, image.height)
+            image.load()  # before the orientation, whose reading would swallow what is wrong with a PNG's pixels
             orientation = _orientation(image)
             values = _decode_gray(image)
     except InputError as error:
