@@ -6,8 +6,9 @@ import logging
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,7 +20,7 @@ from dermaseg_monai.transforms import Fitd, LoadPhotod, NormalisePhotod
 logger = logging.getLogger(__name__)
 
 
-def network_inputs(photos: list[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
+def network_inputs(photos: Iterable[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
     """What a network is fed of each photo: float32 ``(1, 3, H, W)``, resized to ``size`` and normalised."""
     steps = (
         LoadPhotod("image", reduce_to=max(size)),
@@ -27,7 +28,7 @@ def network_inputs(photos: list[Path], size: tuple[int, int]) -> Iterator[np.nda
         NormalisePhotod("image"),
     )
     for photo in photos:
-        item = {"image": str(photo)}
+        item: dict[Hashable, Any] = {"image": str(photo)}
         for step in steps:
             item = step(item)
         yield item["image"].as_tensor().numpy()[None]
