@@ -182,7 +182,11 @@ class Commands:
         print(show(bundle, id, dataset_dir, output, section=section or None, **overrides))
 
     def app(
-        self, host: str = "127.0.0.1", port: int = 7860, bundle: str | tuple[str, ...] = (), ckpt_dir: str = ""
+        self,
+        host: str = "127.0.0.1",
+        port: int = 7860,
+        bundle: str | tuple[str, ...] = (),
+        ckpt_dir: str = "",
     ) -> None:
         """Serve a local web page: drop photos, see outlines and measurements.
 
