@@ -286,7 +286,8 @@ def main() -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        fire.Fire(Commands, name="dermaseg")
+        # an object, since --help of a class leaves out its methods
+        fire.Fire(Commands(), name="dermaseg")
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         sys.exit(130)

@@ -28,6 +28,13 @@ def test_phantoms_are_prepared(tmp_path: Path) -> None:
     assert sum(len(datalist[section]) for section in ("training", "validation", "test")) == 6
 
 
+def test_help_lists_every_command() -> None:
+    shown = dermaseg("--help")
+    assert shown.returncode == 0
+    for name in ("app", "bundles", "prepare", "study", "verify"):
+        assert f"\n     {name}\n" in shown.stdout + shown.stderr
+
+
 def test_bundles_as_json() -> None:
     listed = json.loads(dermaseg("bundles", "--json").stdout)
     assert [entry["name"] for entry in listed] == [bundle.name for bundle in BUNDLES]
