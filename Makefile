@@ -1,4 +1,4 @@
-# Two commands for a bare machine: `make demo` and `make test`. Python 3.10 to 3.13 and about 6 GB of disk.
+# Two commands for a bare machine: `make demo` and `make test`. Python 3.10 to 3.13 and about 9 GB of disk.
 
 PYTHON ?= python3
 VENV ?= .venv
