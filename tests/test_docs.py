@@ -51,8 +51,17 @@ def test_readme_lists_no_other_bundle() -> None:
 @pages
 def test_relative_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://", "#")):
-            assert (page.parent / target.split("#")[0]).exists(), f"{page.name} links to {target}"
+        if not target.startswith(("http://", "https://")):
+            path, _, anchor = target.partition("#")
+            goal = page.parent / path if path else page
+            assert goal.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors_of(goal), f"{page.name} links to {target}"
+
+
+def anchors_of(page: Path) -> list[str]:
+    """What the headings of a page are called in addresses."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 @pages
