@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,6 +15,7 @@ from dermaseg_monai.studies.record import read_history
 
 _ISIC_2018 = {"training": 1816, "validation": 389}
 _TIMED_BATCH = 4
+_TIMED_SECONDS = 3.0
 _FORWARD_SHARE = 1 / 3  # of a training step that the forward pass takes, which is all that validation does
 
 
@@ -34,8 +35,8 @@ class Estimate:
 def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -> list[Estimate]:
     """Estimate the time that each run still takes; evaluation is not counted.
 
-    Epochs of the same variant in the same output folder tell it best. Without them, two training steps of the
-    variant's network are timed, on the CPU with a small batch, and scaled to the batches of an epoch.
+    Epochs of the same variant in the same output folder tell it best. Without them, a few training steps of
+    the variant's network are timed, on the CPU with a small batch, and scaled to the images of an epoch.
 
     Args:
         runs: the plan.
@@ -90,25 +91,34 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     import torch
     from monai.bundle import ConfigParser
 
+    from dermaseg_monai.engines import bfloat16_is_fast
+
     place = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
     parser = ConfigParser(
         {"network_def": {**config["network_def"]}, "encoder_weights": None, "imports": config["imports"]}
     )
-    network = parser.get_parsed_content("network_def").to(place).train()
-    optimizer = torch.optim.AdamW(network.parameters())
-    batch = (
-        int(config["batch_size"]) if place.type == "cuda" else min(_TIMED_BATCH, int(config["batch_size"]))
-    )
-    image = torch.rand(batch, 3, *config["image_size"], device=place)
-    seconds = []
-    for _ in range(3):  # the first one warms up
-        begin = time.perf_counter()
-        with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+    network = parser.get_parsed_content("network_def").to(place, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    batch = int(config["batch_size"])
+    timed = batch if place.type == "cuda" else min(_TIMED_BATCH, batch)
+    image = torch.rand(timed, 3, *config["image_size"], device=place)
+
+    def gradients() -> None:
+        with torch.autocast(place.type, torch.bfloat16, enabled=bfloat16_is_fast(place)):
             outputs = network(image)
         maps = outputs.values() if isinstance(outputs, dict) else [outputs]
         sum(value.float().mean() for value in maps).backward()
-        optimizer.step()
+
+    def seconds(part: Callable[[], Any]) -> float:
+        begin = time.perf_counter()
+        part()
         if place.type == "cuda":
             torch.cuda.synchronize(place)
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds[1:]) / batch
+        return time.perf_counter() - begin
+
+    steps: list[tuple[float, float]] = []
+    begin = time.perf_counter()
+    while len(steps) < 3 or (len(steps) < 10 and time.perf_counter() - begin < _TIMED_SECONDS):
+        steps.append((seconds(gradients), seconds(optimizer.step)))
+    forth_and_back, update = (min(values) for values in zip(*steps[1:], strict=True))  # the first warms up
+    return forth_and_back / timed + update / batch
