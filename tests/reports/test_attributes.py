@@ -59,14 +59,14 @@ def test_distribution_is_counted_by_section(tmp_path: Path) -> None:
         mask[:rows] = 255
         Image.fromarray(mask).save(tmp_path / f"{name}.png")
 
-    def item(*names: str) -> dict:
+    def item(image: str, *names: str) -> dict:
         files = [f"{name}.png" for name in (*names, *["none"] * (5 - len(names)))]
-        return {"id": "x", "image": "photo.jpg", "label": files}
+        return {"id": image, "image": "photo.jpg", "label": files}
 
     lists = {
-        "training": [item("half"), item("tenth", "half")],
-        "validation": [item()],
-        "test": [item("tenth")],
+        "training": [item("a", "half"), item("b", "tenth", "half")],
+        "validation": [item("c")],
+        "test": [item("d", "tenth")],
     }
     (tmp_path / "datalist.json").write_text(json.dumps(lists))
     table = attribute_distribution(tmp_path)
