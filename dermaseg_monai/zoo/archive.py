@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from dermaseg_monai.errors import InputError
@@ -24,6 +27,18 @@ MAX_RATIO = 200
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What zipfile raises of damage, apart from OSError."""
+
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -99,27 +114,41 @@ def unpack(path: Path, folder: Path) -> str:
     Raises:
         InputError: the archive is no zip, damaged, or refused; see :func:`checked_entries`.
     """
+    with open_archive(path) as archive:
+        root, files = checked_entries(archive)
+        for name, entry in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(entry) as source, target.open("xb") as stream:
+                # reads no more than the entry's own size and checks its CRC
+                shutil.copyfileobj(source, stream, _BLOCK)
+    return root
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip for reading within the block.
+
+    Args:
+        path: the zip.
+
+    Yields:
+        The archive.
+
+    Raises:
+        InputError: it is no zip or damaged, however that shows in the block, or the block refuses it; the message
+            begins with the file's name.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            root, files = checked_entries(archive)
-            for name, entry in files.items():
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(entry) as source, target.open("xb") as stream:
-                    # reads no more than the entry's own size and checks its CRC
-                    shutil.copyfileobj(source, stream, _BLOCK)
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        EOFError,
-        NotImplementedError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{path.name}: {error}") from error
+            yield archive
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
+    except (*_DAMAGE, OSError) as error:
+        # a damaged offset makes zipfile seek to a place before the file
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise InputError(f"{path.name} is not a whole zip archive ({error}).") from error
-    return root
 
 
 def _problem(entry: zipfile.ZipInfo) -> str | None:

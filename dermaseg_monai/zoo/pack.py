@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
-from dermaseg_monai.zoo.archive import checked_entries, write_archive
+from dermaseg_monai.zoo.archive import checked_entries, open_archive, write_archive
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.contents import (
     WEIGHTS,
@@ -134,14 +133,14 @@ def read_packed(path: Path) -> Packed:
         InputError: it is not the archive of a bundle, or not named after it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             name, files = checked_entries(archive)
             if "configs/metadata.json" not in files:
                 raise InputError("it has no configs/metadata.json.")
             metadata = checked_metadata(
                 archive.read(files["configs/metadata.json"]), "its configs/metadata.json"
             )
-    except (InputError, zipfile.BadZipFile, OSError) as error:
+    except (InputError, OSError) as error:
         raise InputError(f"{path} is not the archive of a bundle: {error}") from error
     if path.name != f"{name}_v{metadata['version']}.zip" or not is_name(name):
         raise InputError(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo import archive as module
 from dermaseg_monai.zoo.archive import unpack, write_archive
+from dermaseg_monai.zoo.pack import read_packed
+
+unhurried = settings(deadline=None)  # a busy machine is no fault
 
 
 def zip_of(path: Path, *entries: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZIP_STORED) -> Path:
@@ -133,8 +137,11 @@ def whole() -> bytes:
 
 
 WHOLE = whole()
+DIRECTORY = len(WHOLE) - WHOLE.index(b"PK\x01\x02")
+"""Where the list of entries begins, counted from the end."""
 
 
+@unhurried
 @given(place=st.integers(0, len(WHOLE) - 1), value=st.integers(0, 255), cut=st.integers(0, len(WHOLE)))
 def test_damage_costs_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int, cut: int
@@ -148,12 +155,36 @@ def test_damage_costs_one_sentence(
     check_nothing_beside(home)
 
 
+@unhurried
+@given(
+    edits=st.lists(st.tuples(st.integers(1, len(WHOLE)), st.binary(min_size=1, max_size=8)), max_size=4),
+    tail=st.binary(max_size=30),
+)
+@example(edits=[(6, b"\xff")], tail=b"")  # the list of entries would begin before the file
+@example(edits=[(DIRECTORY - 42, struct.pack("<I", len(WHOLE) - 9))], tail=b"")  # an entry in the last bytes
+def test_more_damage_costs_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, bytes]], tail: bytes
+) -> None:
+    home = tmp_path_factory.mktemp("damage")
+    data = bytearray(WHOLE)
+    for before_end, value in edits:
+        place = len(WHOLE) - before_end
+        data[place : place + len(value)] = value
+    (home / "bundle.zip").write_bytes(data + tail)
+    with suppress(InputError):
+        unpack(home / "bundle.zip", home / "out")
+    check_nothing_beside(home)
+    with suppress(InputError):
+        read_packed(home / "bundle.zip")
+
+
 PARTS = st.one_of(
     st.sampled_from(["..", ".", "", "a", "root", "~", "C:", "\\", "nul", "\u202e", "a\0b", " "]),
     st.text(max_size=6),
 )
 
 
+@unhurried
 @given(names=st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), min_size=1, max_size=4))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_any_name_stays_inside_or_is_refused(
