@@ -8,6 +8,7 @@ from typing import Any
 
 import fire
 
+from dermaseg_monai.arguments import typed
 from dermaseg_monai.errors import LEFT_OUT, STOPPED, explained
 from dermaseg_monai.studies.command import run_study
 
@@ -15,9 +16,10 @@ from dermaseg_monai.studies.command import run_study
 class Study:
     """Ablation studies: train the variants of bundles, and compare them."""
 
-    run = staticmethod(run_study)
+    run = staticmethod(typed(run_study))
 
     @staticmethod
+    @typed
     def report(
         name: str,
         runs: str = "runs/ablations",
@@ -42,6 +44,7 @@ class Commands:
 
     study = Study
 
+    @typed
     def prepare(
         self,
         source: str,
@@ -68,6 +71,7 @@ class Commands:
         if summary.left_out:
             sys.exit(LEFT_OUT)
 
+    @typed
     def phantom(self, output: str, count: int, size: int = 256, seed: int = 0) -> None:
         """Write a synthetic dataset in the official layout.
 
@@ -82,6 +86,7 @@ class Commands:
         write_phantoms(output, count, size=size, seed=seed)
         print(f"{count} phantoms in {output}; next: dermaseg prepare --source {output} --output FOLDER")
 
+    @typed
     def download(self, dataset: str, output: str, task: str = "both", sections: str = "training") -> None:
         """Download the official archives; run it again to go on after an interruption.
 
@@ -100,6 +105,7 @@ class Commands:
         for archive in download_isic2018(output, task=task, sections=tuple(names)):
             print(archive)
 
+    @typed
     def bundles(self, json: bool = False) -> None:
         """List the bundles of the collection.
 
@@ -110,6 +116,7 @@ class Commands:
 
         print(as_json() if json else as_table())
 
+    @typed
     def predict(
         self,
         photos: str,
@@ -150,6 +157,7 @@ class Commands:
             print(f"photos that could not be read are listed in {failures}")
             sys.exit(LEFT_OUT)
 
+    @typed
     def quantise(self, model: str, photos: str, output: str, count: int = 128, seed: int = 0) -> None:
         """Turn an exported ONNX model into one that computes in 8-bit integers.
 
@@ -164,6 +172,7 @@ class Commands:
 
         print(quantise(model, photos, output, count=count, seed=seed))
 
+    @typed
     def show(
         self, bundle: str, id: str | int, dataset_dir: str, output: str, section: str = "", **overrides: Any
     ) -> None:
@@ -181,6 +190,7 @@ class Commands:
 
         print(show(bundle, id, dataset_dir, output, section=section or None, **overrides))
 
+    @typed
     def app(
         self,
         host: str = "127.0.0.1",
@@ -201,6 +211,7 @@ class Commands:
         bundles = bundle.split(",") if isinstance(bundle, str) else bundle
         run_app(host, port, bundles, ckpt_dir or None)
 
+    @typed
     def distribution(self, dataset_dir: str, output: str) -> None:
         """Chart how often the attributes occur in each section and how much of the photos they cover.
 
@@ -218,6 +229,7 @@ class Commands:
         write_text(Path(output).with_suffix(".csv"), table.to_csv(index=False, float_format="%.6f"))
         print(table.to_string(index=False, float_format="{:.4f}".format))
 
+    @typed
     def pack(self, *names: str, output: str = "dist", all: bool = False, url: str | None = None) -> None:
         """Write bundles as archives that any web server can share, with lists of them.
 
@@ -235,6 +247,7 @@ class Commands:
         for packed in pack(all_bundles() if all else names, output, url):
             print(f"{packed.path}  {packed.size:,} bytes, weights: {packed.weights}")
 
+    @typed
     def verify(self, path: str, untrusted: bool = False) -> None:
         """Check a bundle's folder or archive; exits with 1 where a check fails.
 
