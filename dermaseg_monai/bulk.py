@@ -16,7 +16,7 @@ from dermaseg_monai.cluster import connected, on_ray
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.errors import InputError, find_input_error
 from dermaseg_monai.files import atomic_path, write_text
-from dermaseg_monai.predict import check_inference, draw_overlays, run_inference
+from dermaseg_monai.predict import check_inference, check_places, draw_overlays, run_inference
 from dermaseg_monai.transforms import read_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 
@@ -59,6 +59,7 @@ def predict_on_ray(
     if shard_size < 1:
         raise InputError(f"shard_size is {shard_size}; it must be at least 1.")
     folder, output = bundle_folder(bundle).absolute(), Path(output).absolute()
+    check_places(overrides)
     check_inference(folder, overrides)
     items = list_photos(photos)
     shards = [items[begin : begin + shard_size] for begin in range(0, len(items), shard_size)]

@@ -19,6 +19,9 @@ from dermaseg_monai.reports.overlay import LONGEST_SIDE, draw_overlay
 from dermaseg_monai.transforms import read_mask, read_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 
+_PLACES = {"dataset_dir": "PHOTOS", "output_dir": "--output", "bundle_root": "--bundle"}
+"""The argument of ``predict`` that sets each of these ids of inference.json."""
+
 
 def predict(
     photos: str | os.PathLike[str],
@@ -45,6 +48,7 @@ def predict(
         InputError: the bundle is unknown, has no weights or no such id, or there is no photo that can be read.
     """
     folder = bundle_folder(bundle)
+    check_places(overrides)
     run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
     table = pd.read_csv(Path(output) / "predictions.csv", dtype={"id": str})
     draw_overlays(table, Path(output))
@@ -62,6 +66,17 @@ def draw_overlays(table: pd.DataFrame, output: Path) -> None:
             draw_overlay(photo, np.stack(masks), overlay, COLOURS)
         else:
             draw_overlay(photo, read_mask(output / f"{stem}_segmentation.png"), overlay)
+
+
+def check_places(overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides of what commands give to a bundle themselves.
+
+    Raises:
+        InputError: one of them is the bundle's, the photos' or the output's folder.
+    """
+    for name, argument in _PLACES.items():
+        if name in overrides:
+            raise InputError(f"--{name} can't be given here; {argument} says it.")
 
 
 def check_inference(folder: Path, overrides: Mapping[str, Any]) -> None:

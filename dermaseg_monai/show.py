@@ -9,7 +9,7 @@ from typing import Any
 
 from dermaseg_monai.data import ATTRIBUTES, SECTIONS, load_datalist
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.predict import run_inference
+from dermaseg_monai.predict import check_places, run_inference
 from dermaseg_monai.reports import draw_attribute_panel, draw_panel
 from dermaseg_monai.reports.evaluation import saved_attribute_case, saved_case
 from dermaseg_monai.zoo.catalogue import get_bundle
@@ -41,6 +41,7 @@ def show(
         InputError: there is no such bundle, image or section, or the bundle has no weights.
     """
     folder = bundle_folder(bundle)
+    check_places(overrides)
     task = get_bundle(folder.resolve().name).task
     item = _find(image, dataset_dir, task, section)
     title = f"{item['id']}, {folder.resolve().name}"

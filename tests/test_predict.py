@@ -75,3 +75,9 @@ def test_unknown_bundles_and_missing_weights(tmp_path) -> None:
     (folder / "configs" / "inference.json").write_text("{}")
     with pytest.raises(InputError, match="own has no weights"):
         predict(tmp_path, tmp_path / "out", bundle=str(folder))
+
+
+@pytest.mark.parametrize("name", ["dataset_dir", "output_dir", "bundle_root"])
+def test_places_have_arguments_of_their_own(name, tmp_path) -> None:
+    with pytest.raises(InputError, match=f"--{name} can't be given here; .+ says it"):
+        predict(tmp_path, tmp_path / "out", **{name: "elsewhere"})
