@@ -21,6 +21,7 @@ from dermaseg_monai.files import sweep, write_bytes
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.transforms import LoadPhotod
+from dermaseg_monai.transforms.photo import check_file
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class EmbeddingCache:
         Raises:
             InputError: the photo can't be read.
         """
+        check_file(Path(photo))
         try:
             content = Path(photo).read_bytes()
         except OSError as error:

@@ -70,7 +70,7 @@ def open_photo(
         InputError: the file is missing, empty, damaged, not a photo, or has more than ``max_pixels`` pixels.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     if reduce_to is not None and reduce_to < 1:
         raise InputError(f"reduce_to is {reduce_to}, but photos can only be reduced to 1 pixel or more.")
     try:
@@ -128,7 +128,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
         InputError: the file is missing, empty, damaged, not an image, too large, or neither 0/1 nor 0/255.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         with Image.open(path, formats=_FORMATS) as image:
             _check_pixels(image.width, image.height)
@@ -266,7 +266,7 @@ def _beside(path: str, attributes: Sequence[str]) -> list[str]:
 
 
 def _read_index_map(path: str, channels: int) -> list[np.ndarray]:
-    _check_file(Path(path))
+    check_file(Path(path))
     try:
         with Image.open(path, formats=_FORMATS) as image:
             _check_pixels(image.width, image.height)
@@ -292,7 +292,12 @@ def _as_path(value: Any, key: Hashable) -> str:
     return os.fspath(value)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no file, or an empty one, before anything waits to read it.
+
+    Raises:
+        InputError: there is nothing at ``path``, it can't be reached, is a folder or a pipe, or has 0 bytes.
+    """
     try:
         status = path.stat()
     except OSError as error:
