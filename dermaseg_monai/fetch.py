@@ -64,6 +64,10 @@ def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int |
                 if _fetch_once(url, part, bar, limit):
                     return
                 reason = "the connection broke"
+            except InputError:
+                raise
+            except (http.client.InvalidURL, ValueError) as error:
+                raise InputError(f"{url} is no address ({error}); check it.") from error
             except urllib.error.HTTPError as error:
                 if error.code not in _RETRIED_STATUS:
                     raise InputError(

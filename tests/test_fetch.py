@@ -20,6 +20,12 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.0)
 
 
+@pytest.mark.parametrize("url", ["http://[::1/x", "http://127.0.0.1:abc/x", "http://a b/x"])
+def test_what_is_no_address_is_refused_at_once(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no address"):
+        fetch(url, tmp_path / "part", "x")
+
+
 def test_broken_lines_are_taken_up(tmp_path: Path) -> None:
     with running_server() as server:
         server.files["data"] = DATA
