@@ -41,8 +41,8 @@ def test_what_does_not_costs_one_sentence(arguments: dict[str, Any], sentence: s
 
 def test_every_command_is_checked() -> None:
     with pytest.raises(InputError, match="--count is 'many'"):
-        Commands().phantom("out", "many")  # type: ignore[arg-type]
+        Commands().phantom("out", "many")
     with pytest.raises(InputError, match="--epochs is 'x'"):
         Commands.study.run("loss", epochs="x", dry_run=True)
     with pytest.raises(InputError, match="--port is 'x'"):
-        Commands().app(port="x")  # type: ignore[arg-type]
+        Commands().app(port="x")
