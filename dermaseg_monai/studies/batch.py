@@ -86,6 +86,7 @@ def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list
 
     for section in ("training", "validation", "test"):
         load_datalist(batch.dataset_dir, section, study.task)
+    _check_device(batch.device)
     tracking = MLflowTracking(runs[0].output) if batch.tracking == "mlflow" else None
     write = tracking.write if tracking else _nothing
     write_study(study, runs)
@@ -138,6 +139,15 @@ def describe_plan(runs: Sequence[Run], dataset_dir: str | None, device: str | No
         else f"all {len(runs)} runs are finished"
     )
     return "\n".join(lines)
+
+
+def _check_device(device: str | None) -> None:
+    import torch
+
+    try:
+        torch.device(device or "cpu")
+    except RuntimeError:
+        raise InputError(f"there is no device '{device}'; give cpu or cuda:0.") from None
 
 
 def _nothing(run: Run) -> None:

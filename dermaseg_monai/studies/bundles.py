@@ -123,9 +123,14 @@ def _describe(configs: dict[str, dict[str, Any]], study: Study, variant: Variant
     metadata["description"] = f"{variant.title}. A variant of {variant.bundle} in the study '{study.title}'"
     metadata["eval_metrics"] = {}
     if "image_size" in train:
+        size = train["image_size"]
+        if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
+            raise InputError(
+                f"the image_size is {size!r}; give [height, width] in pixels, such as [256, 256]."
+            )
         network = metadata["network_data_format"]
         for tensor in (*network["inputs"].values(), *network["outputs"].values()):
-            tensor["spatial_shape"] = list(train["image_size"])
+            tensor["spatial_shape"] = list(size)
 
 
 @cache

@@ -19,6 +19,7 @@ from dermaseg_monai.studies.record import read_record, write_record
 from dermaseg_monai.zoo.config_ids import nearest
 
 _LOCK_WAIT_S = 60.0
+_SEEDS = 2**32  # NumPy takes none beyond
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,16 @@ def plan_runs(
             )
     if epochs is not None and epochs < 1:
         raise InputError(f"epochs is {epochs}; give at least 1.")
+    for seed in seeds or study.seeds:
+        if seed >= _SEEDS:
+            raise InputError(f"the seed {seed} is too large; give numbers below {_SEEDS}.")
+    for variant in study.variants:
+        for name in ("max_epochs", "val_interval"):
+            number = {**variant.overrides, **(overrides or {})}.get(name, 1)
+            if type(number) is not int or number < 1:
+                raise InputError(
+                    f"{name} of '{variant.name}' is {number!r}; give a whole number of at least 1."
+                )
     runs = [
         Run(study, variant, seed, _extra(variant, epochs, overrides or {}), Path(output).absolute())
         for seed in (seeds or study.seeds)

@@ -48,7 +48,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
         raise InputError(
             f"cannot read the study {path} ({error.strerror}); give a name or a JSON file."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from None
     try:
         return _study(content, path.stem)
@@ -78,15 +78,16 @@ def _study(content: Any, stem: str) -> Study:
     seeds = content.get("seeds", [0, 1, 2])
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise InputError(f'"seeds" is {seeds!r}; give a list of whole numbers, such as [0, 1, 2].')
-    name = content.get("name", stem)
+    name = _checked_name(content.get("name", stem))
+    metric = content.get("metric")
     return Study(
-        name=_checked_name(name),
-        title=content.get("title", name),
+        name=name,
+        title=_text("title", content.get("title", name)),
         variants=variants,
         baseline=baseline,
         task=tasks.pop(),  # type: ignore[arg-type]
         seeds=tuple(seeds),
-        metric=content.get("metric"),
+        metric=None if metric is None else _text("metric", metric),
     )
 
 
@@ -103,7 +104,13 @@ def _variant(entry: Any, study: Mapping[str, Any]) -> Variant:
             raise InputError(f"the overrides of '{name}' must be values by id, not {given!r}.")
     axis = entry.get("axis", {})
     _check_keys(axis, _AXIS_KEYS, f"the axis of '{name}'")
-    return Variant(name, entry.get("title", name), bundle, {**common, **overrides}, axis)
+    fraction = axis.get("data_fraction", 1.0)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
+        raise InputError(f"the data_fraction of '{name}' is {fraction!r}; give a number above 0, up to 1.")
+    for key in set(axis) - {"data_fraction"}:
+        _text(key, axis[key])
+    title = _text("title", entry.get("title", name))
+    return Variant(name, title, bundle, {**common, **overrides}, axis)
 
 
 def _check_keys(content: Any, known: tuple[str, ...], what: str) -> None:
@@ -114,6 +121,12 @@ def _check_keys(content: Any, known: tuple[str, ...], what: str) -> None:
             raise InputError(
                 f"{what} has no '{key}'{nearest(key, list(known)) or '; known are ' + ', '.join(known)}"
             )
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f'"{key}" is {value!r}; give a text.')
+    return value
 
 
 def _checked_name(name: Any) -> str:

@@ -117,6 +117,8 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
                 target.insert(last, value)
         except (KeyError, IndexError, AttributeError):
             raise _unknown(config, name) from None
+        except (TypeError, ValueError):
+            raise InputError(f"'{identifier}' can't be {json.dumps(value)}; see what is there.") from None
 
 
 def _parent(config: Mapping[str, Any], identifier: str) -> tuple[Any, str | int]:

@@ -22,6 +22,8 @@ from dermaseg_monai.prompts.from_mask import box_of_mask, jittered_box, points_i
 from dermaseg_monai.prompts.preprocess import PREPROCESSING
 from dermaseg_monai.prompts.prompt import Prompt
 from dermaseg_monai.prompts.user_file import read_prompts
+from dermaseg_monai.studies.plan import plan_runs
+from dermaseg_monai.studies.user_file import load_study
 from dermaseg_monai.transforms import BatchAugment, fit_mask
 from dermaseg_monai.transforms.geometry import Geometry, placement
 
@@ -258,6 +260,16 @@ class TestFiles:
         content = data.draw(st.one_of(st.binary(max_size=30), json_data, st.just(damaged(good, data))))
         path = tmp_path / "prompts.json"
         self.only_input_errors(path, content, lambda: read_prompts(path))
+
+    @settings(quick, max_examples=30)
+    @given(st.data())
+    def test_studies(self, tmp_path, data) -> None:
+        variant = {"name": "a", "title": "A", "overrides": {"optimizer#lr": 1}, "axis": {"data_fraction": 1}}
+        overrides = {"image_size": [32, 32], "+train#handlers": [], "max_epochs": 2}
+        good = {"bundle": "lesion_unet", "overrides": overrides, "seeds": [0], "variants": [variant]}
+        content = data.draw(st.one_of(st.binary(max_size=30), json_data, st.just(damaged(good, data))))
+        path = tmp_path / "small.json"
+        self.only_input_errors(path, content, lambda: plan_runs(load_study(path), tmp_path))
 
 
 @pytest.mark.parametrize("order", [list, lambda names: list(names)[::-1]])

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.studies.batch import Batch, run_batch
 from dermaseg_monai.studies.plan import plan_runs, write_study
 from dermaseg_monai.studies.user_file import find_study, load_study
+from tests.data.discs import write_dataset
 
 from .small import STUDY, write_file
 
@@ -45,6 +47,11 @@ def test_study_json_is_such_a_file(tmp_path: Path) -> None:
         ({"baseline": "plan"}, "did you mean 'plain'"),
         ({"variants": {"../a": {}}}, "is to be a folder's"),
         ({"seeds": ["one"]}, "whole numbers"),
+        ({"seeds": [2**32]}, "the seed 4294967296 is too large"),
+        ({"title": 5}, '"title" is 5; give a text'),
+        ({"variants": {"a": {"image_size": 32}}}, "the image_size is 32; give"),
+        ({"variants": {"a": {"max_epochs": "many"}}}, "max_epochs of 'a' is 'many'; give a whole number"),
+        ({"variants": {"a": {"+train#handlers": 5}}}, "'\\+train#handlers' can't be 5"),
     ],
 )
 def test_mistakes_name_the_nearest_right_one(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
@@ -92,3 +99,10 @@ def test_earlier_variants_stay_in_study_json(tmp_path: Path) -> None:
     assert [variant["name"] for variant in content["variants"]] == ["b", "c", "a"]
     assert content["seeds"] == [0, 1, 2]
     assert STUDY["bundle"] == content["variants"][0]["bundle"]
+
+
+def test_a_device_that_is_none(tmp_path: Path) -> None:
+    study = load_study(write_file(tmp_path))
+    batch = Batch(str(write_dataset(tmp_path / "discs")), device="gpu")
+    with pytest.raises(InputError, match="there is no device 'gpu'"):
+        run_batch(study, plan_runs(study, tmp_path), batch)
