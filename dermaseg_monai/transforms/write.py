@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImaged
-from PIL import Image
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_path
@@ -33,9 +34,29 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
     array = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
     if array.ndim != 2:
         raise InputError(f"The mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
-    image = Image.fromarray((array != 0) * np.uint8(255))
+    png = _grey_png((array != 0).view(np.uint8) * np.uint8(255))
     with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG", compress_level=1)
+        temporary.write_bytes(png)
+
+
+def _grey_png(image: np.ndarray) -> bytes:
+    """Encode uint8 (H, W) as PNG (ISO/IEC 15948), its rows unfiltered.
+
+    Pillow and libpng try five filters on every row, which helps photos, costs a mask two thirds of its time and
+    makes its file no smaller.
+    """
+    height, width = image.shape
+    rows = np.zeros((height, 1 + width), dtype=np.uint8)  # a row begins with the number of its filter
+    rows[:, 1:] = image
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),  # 8 bit, grey, not interlaced
+        (b"IDAT", zlib.compress(rows.data, level=1)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def check_stems(paths: Iterable[str | os.PathLike[str]]) -> None:

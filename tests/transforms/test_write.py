@@ -9,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, SaveImaged, SqueezeDimd, Transposed
 from PIL import Image
+from torchvision.io import ImageReadMode, read_image
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import (
@@ -40,6 +41,19 @@ def test_write_mask(tmp_path: Path, mask: np.ndarray | torch.Tensor) -> None:
     assert [child.name for child in path.parent.iterdir()] == ["mask.png"]
     with pytest.raises(InputError, match=r"has shape \(2, 20, 32\)"):
         write_mask(np.stack([MASK, MASK]), path)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (33, 250), (61, 256)])
+def test_every_reader_gets_the_same_grey_image(tmp_path: Path, size: tuple[int, int]) -> None:
+    mask = np.random.default_rng(0).random(size) < 0.4
+    write_mask(mask, tmp_path / "mask.png")
+    with Image.open(tmp_path / "mask.png") as image:
+        image.verify()
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "L"
+        assert np.array_equal(np.asarray(image), mask * 255)
+    assert np.array_equal(read_image(str(tmp_path / "mask.png"), ImageReadMode.UNCHANGED)[0], mask * 255)
+    assert np.array_equal(itk.GetArrayFromImage(itk.imread(tmp_path / "mask.png")), mask * 255)
 
 
 def test_save_maskd(tmp_path: Path) -> None:
