@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from dermaseg_monai.data import prepare
+from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.data.phantoms import write_phantoms
 from dermaseg_monai.data.store import open_store
 from dermaseg_monai.errors import InputError, explained
@@ -194,6 +195,16 @@ class TestPrepare:
         assert told[ids["no mask"]] == "has no mask for lesion"
         assert sum(summary.counts.values()) == len(good)
 
+    def test_nothing_but_bad_photos(self, tmp_path) -> None:
+        names = folders("Training")
+        for kind, data in (("image", b"no photo"), ("lesion", mask(*SIZE))):
+            (tmp_path / "source" / names[kind]).mkdir(parents=True)
+            end = ".jpg" if kind == "image" else "_segmentation.png"
+            (tmp_path / "source" / names[kind] / f"ISIC_9000000{end}").write_bytes(data)
+        with pytest.raises(InputError, match=r"."):
+            prepare(tmp_path / "source", tmp_path / "prepared")
+        assert not (tmp_path / "prepared" / "datalist.json").exists()
+
 
 class TestTraining:
     """A training leaves nothing out, so that it is what its settings say: it ends and names the photo."""
@@ -207,6 +218,15 @@ class TestTraining:
             open_store(items, lambda item: LoadMaskd("label")(LoadPhotod("image")(item)), tmp_path / "cache")
         assert "\n" not in str(caught.value)
         assert not list((tmp_path / "cache").glob("*"))
+
+    @pytest.mark.parametrize("section", ["training", "validation"])
+    def test_an_id_twice(self, section, tmp_path) -> None:
+        dataset = write_dataset(tmp_path / "discs")
+        content = json.loads((dataset / "datalist.json").read_text())
+        content["test"].append(content["training"][0])
+        (dataset / "datalist.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match="has the id 'disc_0' twice"):
+            load_datalist(dataset, section, "lesion")
 
     def test_a_mask_of_another_size(self, tmp_path) -> None:
         dataset = write_dataset(tmp_path / "discs")
