@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 from packaging.version import InvalidVersion, Version
+from tqdm import tqdm
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
@@ -109,11 +110,12 @@ def pack(
         if wanted.setdefault(name, folder).resolve() != folder.resolve():
             raise InputError(f"{wanted[name]} and {folder} would both be {name}; pack them into two folders.")
     written = []
-    for name, folder in wanted.items():
+    for name, folder in tqdm(wanted.items(), desc="packing", unit="bundle", disable=None):
         path = output / f"{name}_v{read_metadata(folder)['version']}.zip"
         write_archive(path, name, _shared_files(folder))
         written.append(path)
-    archives = [read_packed(path) for path in sorted(output.glob("*.zip"))]
+    there = tqdm(sorted(output.glob("*.zip")), desc="listing", unit="archive", disable=None)
+    archives = [read_packed(path) for path in there]
     archives.sort(key=_order)
     _write_lists(output, archives, url)
     return [archive for archive in archives if archive.path in written]
