@@ -9,7 +9,7 @@ from typing import Any
 
 from dermaseg_monai.data import ATTRIBUTES, SECTIONS, load_datalist
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.predict import check_places, run_inference
+from dermaseg_monai.inference import check_places, run_inference
 from dermaseg_monai.reports import draw_attribute_panel, draw_panel
 from dermaseg_monai.reports.evaluation import saved_attribute_case, saved_case
 from dermaseg_monai.zoo.catalogue import get_bundle

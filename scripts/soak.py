@@ -225,8 +225,9 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
     from PIL import Image
 
     from dermaseg_monai.data import photos as loading
+    from dermaseg_monai.inference import run_inference
     from dermaseg_monai.networks import UNet
-    from dermaseg_monai.predict import predict, run_inference
+    from dermaseg_monai.predict import predict
 
     settings = {
         "network_def#features": [4, 8],

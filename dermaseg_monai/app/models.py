@@ -17,7 +17,7 @@ from torch import nn
 
 from dermaseg_monai.engines.inferers import AXES
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.predict import run_inference
+from dermaseg_monai.inference import run_inference
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.folders import bundle_folder
 

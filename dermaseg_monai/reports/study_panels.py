@@ -14,7 +14,7 @@ from PIL import Image
 
 from dermaseg_monai.data import ATTRIBUTES, load_datalist
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.predict import run_inference
+from dermaseg_monai.inference import run_inference
 from dermaseg_monai.reports.attributes import COLOURS
 from dermaseg_monai.reports.overlay import outlined
 from dermaseg_monai.reports.panels import PREDICTION_COLOUR, TRUTH_COLOUR

@@ -23,8 +23,9 @@ from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.data.phantoms import write_phantoms
 from dermaseg_monai.data.store import open_store
 from dermaseg_monai.errors import InputError, explained
+from dermaseg_monai.inference import run_inference
 from dermaseg_monai.networks import UNet
-from dermaseg_monai.predict import predict, run_inference
+from dermaseg_monai.predict import predict
 from dermaseg_monai.transforms import LoadMaskd, LoadPhotod, open_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.data.discs import write_dataset, write_disc
