@@ -9,7 +9,8 @@ from typing import Any
 import fire
 
 from dermaseg_monai.arguments import typed
-from dermaseg_monai.errors import LEFT_OUT, STOPPED, explained
+from dermaseg_monai.command import run_command
+from dermaseg_monai.errors import LEFT_OUT
 from dermaseg_monai.studies.command import run_study
 
 
@@ -298,17 +299,7 @@ def main() -> None:
     Exit code 3: done, but something was left out, which is named. 130: stopped by Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        # an object, since --help of a class leaves out its methods
-        fire.Fire(Commands(), name="dermaseg")
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        found = explained(error)
-        if found is None:
-            raise
-        sys.exit(f"error: {found}")
+    run_command(Commands(), "dermaseg")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import re
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from dermaseg_monai import __version__
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import sha256
 
 ATTEMPTS = 6
 """Tries in a row that bring no new byte before a download is given up."""
@@ -30,12 +30,8 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 def sha256_of(path: Path, name: str) -> str:
     """The SHA-256 of a file in hexadecimal digits, read with a progress bar that says ``name``."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream, _bar(f"Checking {name}", path.stat().st_size) as bar:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            bar.update(len(block))
-    return digest.hexdigest()
+    with _bar(f"Checking {name}", path.stat().st_size) as bar:
+        return sha256(path, bar.update)
 
 
 def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int | None = None) -> None:

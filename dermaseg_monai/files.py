@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +105,22 @@ def write_jpeg(path: str | os.PathLike[str], image: Image.Image, quality: int) -
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=quality)
     write_bytes(path, buffer.getvalue())
+
+
+def sha256(path: str | os.PathLike[str], read: Callable[[int], object] | None = None) -> str:
+    """The SHA-256 of a file in hexadecimal digits.
+
+    Args:
+        path: the file.
+        read: told the number of bytes after each block, for a progress bar.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            if read is not None:
+                read(len(block))
+    return digest.hexdigest()
 
 
 @contextmanager

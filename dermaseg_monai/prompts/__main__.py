@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
-import fire
 import torch
 
+from dermaseg_monai.command import run_command
 from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.engines import bfloat16_is_fast
-from dermaseg_monai.errors import find_input_error
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.checkpoints import load_checkpoint
 from dermaseg_monai.prompts.comparison import PromptComparison
@@ -79,13 +77,7 @@ def compare(
 def main() -> None:
     """Run the command; what the user got wrong is said in one sentence, with exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        fire.Fire(compare, name="python -m dermaseg_monai.prompts")
-    except Exception as error:
-        found = find_input_error(error)
-        if found is None:
-            raise
-        sys.exit(f"error: {found}")
+    run_command(compare, "python -m dermaseg_monai.prompts")
 
 
 if __name__ == "__main__":

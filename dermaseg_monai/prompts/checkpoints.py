@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.fetch import sha256_of
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.zoo.checkpoints import get_checkpoint
 
@@ -45,7 +45,7 @@ def load_checkpoint(
     if not path.is_file():
         raise InputError(f"There are no weights at {path}: {remedy}")
     published = path.name == known.file
-    if published and _sha256(path) != known.sha256:
+    if published and sha256_of(path, path.name) != known.sha256:
         raise InputError(f"{path} is not the published file, or damaged: {remedy}")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -72,14 +72,6 @@ def best_weights(ckpt_dir: str | os.PathLike[str]) -> Path:
     """
     fine_tuned = Path(ckpt_dir) / "model.pt"
     return fine_tuned if fine_tuned.is_file() else Path(ckpt_dir)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _misfit(expected: dict[str, torch.Tensor], given: object) -> str:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
@@ -18,7 +15,7 @@ from dermaseg_monai.studies.overrides import with_overrides
 from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
 from dermaseg_monai.zoo.config_ids import nearest
 from dermaseg_monai.zoo.folders import bundle_folder
-from dermaseg_monai.zoo.render import BASE, as_text, render
+from dermaseg_monai.zoo.render import BASE, as_text, render, template
 
 CONFIGS = ("train", "evaluate", "inference", "metadata")
 
@@ -107,7 +104,7 @@ def _files(
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
     files["configs/logging.conf"] = (BASE / "logging.conf").read_text(encoding="utf-8")
     files["LICENSE"] = source.get("LICENSE") or (BASE / "LICENSE").read_text(encoding="utf-8")
-    files["docs/README.md"] = _template().render(
+    files["docs/README.md"] = template("ablation_README.md.j2").render(
         study=study,
         variant=variant,
         seed=seed,
@@ -131,11 +128,3 @@ def _describe(configs: dict[str, dict[str, Any]], study: Study, variant: Variant
         network = metadata["network_data_format"]
         for tensor in (*network["inputs"].values(), *network["outputs"].values()):
             tensor["spatial_shape"] = list(size)
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string((BASE / "ablation_README.md.j2").read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -113,12 +112,3 @@ def is_name(name: str) -> bool:
 def is_version(version: str) -> bool:
     """Whether ``version`` can be part of an archive's name: a digit, then letters, digits, ``.``, ``+`` and ``-``."""
     return re.fullmatch(r"\d[\w.+-]*", version, re.ASCII) is not None
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from tqdm import tqdm
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import write_text
+from dermaseg_monai.files import sha256, write_text
 from dermaseg_monai.zoo.archive import checked_entries, open_archive, write_archive
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.contents import (
@@ -27,7 +27,6 @@ from dermaseg_monai.zoo.contents import (
     checked_metadata,
     is_name,
     read_metadata,
-    sha256,
 )
 from dermaseg_monai.zoo.folders import bundle_folder
 

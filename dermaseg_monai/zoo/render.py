@@ -137,12 +137,13 @@ def as_text(content: Any) -> str:
 
 
 def _readme(bundle: Bundle) -> str:
-    return _template().render(bundle=bundle, checkpoints=CHECKPOINTS)
+    return template("README.md.j2").render(bundle=bundle, checkpoints=CHECKPOINTS)
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """The Jinja template ``name`` of the base folder, for text."""
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string((BASE / "README.md.j2").read_text(encoding="utf-8"))
+    return environment.from_string((BASE / name).read_text(encoding="utf-8"))

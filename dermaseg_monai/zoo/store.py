@@ -15,11 +15,11 @@ from urllib.parse import urljoin
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.fetch import fetch, sha256_of
-from dermaseg_monai.files import sweep, write_text, writing
+from dermaseg_monai.files import sha256, sweep, write_text, writing
 from dermaseg_monai.swap import put_in_place
 from dermaseg_monai.zoo.archive import MAX_BYTES, unpack
 from dermaseg_monai.zoo.config_ids import nearest
-from dermaseg_monai.zoo.contents import RECORD, bundle_files, is_name, is_version, read_metadata, sha256
+from dermaseg_monai.zoo.contents import RECORD, bundle_files, is_name, is_version, read_metadata
 from dermaseg_monai.zoo.pack import INDEX, SUMS, version_key
 from dermaseg_monai.zoo.screen import screen
 

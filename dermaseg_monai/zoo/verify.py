@@ -19,8 +19,9 @@ import yaml
 from packaging.version import InvalidVersion, Version
 
 from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.files import sha256
 from dermaseg_monai.zoo.archive import unpack
-from dermaseg_monai.zoo.contents import WEIGHTS, bundle_files, read_metadata, sha256
+from dermaseg_monai.zoo.contents import WEIGHTS, bundle_files, read_metadata
 from dermaseg_monai.zoo.pack import INDEX, SUMS
 from dermaseg_monai.zoo.screen import screen
 from dermaseg_monai.zoo.store import changed_files
