@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -66,7 +66,9 @@ class PhotoEvaluator(Evaluator):
                 return None
 
         def postprocess(engine: Any) -> None:
-            done = self._pool.map(apply, engine.state.batch)
+            begun = [self._pool.submit(apply, item) for item in engine.state.batch]
+            wait(begun)  # so that nobody still writes files when an error of another photo ends the run
+            done = [each.result() for each in begun]
             engine.state.batch = [item for item in done if item is not None]
 
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, postprocess)
