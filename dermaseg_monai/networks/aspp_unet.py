@@ -1,25 +1,18 @@
-"""U-Net decoder over a pyramid: what the networks with an ASPP at their bottleneck have in common."""
+"""U-Net over a pyramid: what the networks with an ASPP at their bottleneck have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import (
-    ASPP,
-    DoubleConv,
-    ResizeUpBlock,
-    check_minimum_size,
-    resize_to_input,
-)
+from dermaseg_monai.networks.blocks import ASPP
+from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet
 
 _DILATIONS = (2, 3, 4)
-_CONTEXT_CHANNELS = 256
 
 
-class ASPPUNet(nn.Module):
+class ASPPUNet(EncoderUNet):
     """U-Net over an encoder of five stages whose last map passes an atrous pyramid (dilations 2, 3 and 4).
 
     Args:
@@ -29,15 +22,11 @@ class ASPPUNet(nn.Module):
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
 
-    Attributes:
-        minimum_size: smallest height and width, pixels.
-
     Raises:
         InputError: `decoder_channels` has not five entries.
 
-    Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI
-        2015, https://arxiv.org/abs/1505.04597; Chen et al., "Rethinking Atrous Convolution for Semantic Image
-        Segmentation", 2017, https://arxiv.org/abs/1706.05587
+    Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017,
+        https://arxiv.org/abs/1706.05587
     """
 
     def __init__(
@@ -48,42 +37,5 @@ class ASPPUNet(nn.Module):
         decoder_channels: Sequence[int],
         dropout: float,
     ) -> None:
-        super().__init__()
-        if len(decoder_channels) != 5:
-            raise InputError(
-                f"decoder_channels of {type(self).__name__} needs five widths, one for each of the strides "
-                f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
-            )
-        # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
-        self.minimum_size = 33
-        self.encoder = nn.ModuleList(encoder)
-        self.aspp = ASPP(encoder_channels[-1], _CONTEXT_CHANNELS, _DILATIONS, dropout)
-        widths = (_CONTEXT_CHANNELS, *decoder_channels)
-        self.decoder = nn.ModuleList(
-            ResizeUpBlock(widths[i], skip, widths[i + 1]) for i, skip in enumerate(encoder_channels[-2::-1])
-        )
-        self.last = DoubleConv(widths[4], widths[5])
-        self.head = nn.Conv2d(widths[5], out_channels, kernel_size=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Segment images.
-
-        Args:
-            x: images `(B, in_channels, H, W)`, float, of any size from 33 x 33.
-
-        Returns:
-            Logits `(B, out_channels, H, W)`.
-
-        Raises:
-            InputError: the height or the width is below 33.
-        """
-        check_minimum_size(x, self.minimum_size)
-        hidden = x
-        maps: list[Tensor] = []
-        for stage in self.encoder:
-            hidden = stage(hidden)
-            maps.append(hidden)
-        hidden = self.aspp(hidden)
-        for i, block in enumerate(self.decoder):
-            hidden = block(hidden, maps[-2 - i])
-        return self.head(self.last(resize_to_input(hidden, x)))
+        pyramid = ASPP(encoder_channels[-1], BOTTLENECK_CHANNELS, _DILATIONS, dropout)
+        super().__init__(encoder, encoder_channels, pyramid, out_channels, decoder_channels)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import mobilenet_v2
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import (
-    ConvNormReLU,
-    DoubleConv,
-    ResizeUpBlock,
-    check_minimum_size,
-    load_encoder_weights,
-    resize_to_input,
-)
+from dermaseg_monai.networks.blocks import ConvNormReLU, load_encoder_weights
+from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet
 
 # Where torchvision's `features` list reaches strides 2, 4, 8, 16 and 32, as half-open ranges of its indices.
 _STAGES = ((0, 2), (2, 4), (4, 7), (7, 14), (14, 19))
-_SKIP_CHANNELS = (96, 32, 24, 16)
-_DEEPEST_CHANNELS = 1280
-_BOTTLENECK_CHANNELS = 256
+_CHANNELS = (16, 24, 32, 96, 1280)
 
 
-class MobileNetV2UNet(nn.Module):
+class MobileNetV2UNet(EncoderUNet):
     """U-Net decoder of plain light convolutions over torchvision's MobileNetV2 features.
 
     Skips leave the encoder at strides 2, 4, 8 and 16; the deepest map (stride 32, 1,280 channels) is first
@@ -56,51 +47,14 @@ class MobileNetV2UNet(nn.Module):
         decoder_channels: Sequence[int] = (128, 64, 48, 32, 16),
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        if len(decoder_channels) != 5:
-            raise InputError(
-                f"decoder_channels of MobileNetV2UNet needs five widths, one for each of the strides "
-                f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
-            )
-        # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
-        self.minimum_size = 33
         features = mobilenet_v2(weights=None).features
         if in_channels != 3:
             first = features[0][0]
             features[0][0] = nn.Conv2d(in_channels, first.out_channels, 3, stride=2, padding=1, bias=False)
             nn.init.kaiming_normal_(features[0][0].weight, mode="fan_out")
         load_encoder_weights(features, encoder_weights, "mobilenet_v2", prefix="features.")
-        self.encoder = nn.ModuleList(features[first:last] for first, last in _STAGES)
-
-        self.bottleneck = nn.Sequential(
-            ConvNormReLU(_DEEPEST_CHANNELS, _BOTTLENECK_CHANNELS, kernel_size=1), nn.Dropout2d(dropout)
+        squeeze = nn.Sequential(
+            ConvNormReLU(_CHANNELS[-1], BOTTLENECK_CHANNELS, kernel_size=1), nn.Dropout2d(dropout)
         )
-        widths = (_BOTTLENECK_CHANNELS, *decoder_channels)
-        self.decoder = nn.ModuleList(
-            ResizeUpBlock(widths[i], skip, widths[i + 1]) for i, skip in enumerate(_SKIP_CHANNELS)
-        )
-        self.last = DoubleConv(widths[4], widths[5])
-        self.head = nn.Conv2d(widths[5], out_channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Segment a batch of images.
-
-        Args:
-            x: images, `(B, in_channels, H, W)`, float, of any size from 33 x 33.
-
-        Returns:
-            Logits `(B, out_channels, H, W)`.
-
-        Raises:
-            InputError: the height or the width is below 33.
-        """
-        check_minimum_size(x, self.minimum_size)
-        hidden = x
-        maps: list[Tensor] = []
-        for stage in self.encoder:
-            hidden = stage(hidden)
-            maps.append(hidden)
-        hidden = self.bottleneck(hidden)
-        for i, block in enumerate(self.decoder):
-            hidden = block(hidden, maps[-2 - i])
-        return self.head(self.last(resize_to_input(hidden, x)))
+        encoder = [features[first:last] for first, last in _STAGES]
+        super().__init__(encoder, _CHANNELS, squeeze, out_channels, decoder_channels)

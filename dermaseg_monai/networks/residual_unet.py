@@ -12,6 +12,21 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import Upsampling, crop_to_input, pad_to_multiple, upsample_by_two
 
 
+class _Projection(nn.Conv2d):
+    """1x1 convolution of every `step`-th pixel.
+
+    The pixels are taken beforehand rather than by the convolution's stride: on CPUs oneDNN's gradient of a strided
+    1x1 convolution writes past its buffer where there are few channels (uxlfoundation/oneDNN issue 6035).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, step: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1, bias=False)
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x[:, :, :: self.step, :: self.step], self.weight, None)
+
+
 class ResidualUnit(nn.Module):
     """Two pre-activated 3x3 convolutions (batch norm, ReLU, convolution) and a shortcut around them.
 
@@ -37,9 +52,7 @@ class ResidualUnit(nn.Module):
         self.shortcut = (
             nn.Identity()
             if stride == 1 and in_channels == out_channels
-            else nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+            else nn.Sequential(_Projection(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels))
         )
 
     def forward(self, x: Tensor) -> Tensor:

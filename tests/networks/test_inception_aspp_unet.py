@@ -60,7 +60,7 @@ def test_maps_are_halves(height: int) -> None:
             hidden = network.encoder[level](hidden)
             stride = 2 ** (level + 1)
             assert hidden.shape == (1, channels, -(-height // stride), 256 // stride)
-    assert [branch[0].dilation[0] for branch in network.aspp.branches] == [1, 2, 3, 4]
+    assert [branch[0].dilation[0] for branch in network.bottleneck.branches] == [1, 2, 3, 4]
 
 
 def test_encoder_loads_and_equals_torchvisions(tmp_path: Path) -> None:

@@ -49,3 +49,11 @@ def test_unit_is_the_identity_where_its_convolutions_are_silent() -> None:
 def test_one_level_is_refused() -> None:
     with pytest.raises(InputError, match="at least two levels"):
         ResidualUNet(features=(64,))
+
+
+def test_the_projection_is_a_strided_convolution() -> None:
+    torch.manual_seed(0)
+    unit = ResidualUnit(4, 8, stride=2)
+    image = torch.rand(2, 4, 7, 10)
+    expected = torch.nn.functional.conv2d(image, unit.shortcut[0].weight, stride=2)
+    assert torch.allclose(unit.shortcut[0](image), expected)

@@ -66,9 +66,9 @@ def test_pyramid_is_on_the_last_volume() -> None:
         for stage in network.encoder:
             hidden = stage(hidden)
             shapes.append(tuple(hidden.shape[1:]))
-        assert network.aspp(hidden).shape == (1, 256, 3, 4)
+        assert network.bottleneck(hidden).shape == (1, 256, 3, 4)
     assert shapes == [(64, 34, 64), (256, 17, 32), (512, 9, 16), (1024, 5, 8), (2048, 3, 4)]
-    assert [branch[0].dilation[0] for branch in network.aspp.branches] == [1, 2, 3, 4]
+    assert [branch[0].dilation[0] for branch in network.bottleneck.branches] == [1, 2, 3, 4]
 
 
 @pytest.mark.usefixtures("shallow_encoder")
