@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
 from PIL import Image
 
 from dermaseg_monai.app.cards import EMPTY, show_session
 from dermaseg_monai.app.models import Model
-from dermaseg_monai.app.session import Sessions
+from dermaseg_monai.app.session import Sessions, disk_fault
 from dermaseg_monai.data.phantoms import render_phantom
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.measurements import checked_scale
@@ -87,7 +88,7 @@ def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
         sessions.close(str(request.session_hash))
 
     # what no event claims (a page closed while it uploads) goes within the hour
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with _Page(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(HEADER, apply_default_css=False)
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=2, min_width=280, elem_classes="controls"):
@@ -136,3 +137,32 @@ def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
         remove.click(clear, None, results, show_progress="hidden")
         page.unload(leave)
     return page
+
+
+class _Page(gr.Blocks):
+    """A page that fetches no file, and says in one sentence that the disk is full.
+
+    Gradio would fetch, for any input whose value is a file with a web address.
+    """
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        traverse(inputs, _refuse_address, is_file_obj_with_meta)
+        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(*args, **kwargs)
+        except Exception as error:
+            told = disk_fault(error)
+            if told is None:
+                raise
+            raise gr.Error(told, print_exception=False) from error
+
+
+def _refuse_address(file: dict[str, Any]) -> None:
+    if is_http_url_like(file["path"]):
+        raise gr.Error(
+            "A web address is not fetched; download the photo and upload it.", print_exception=False
+        )

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,6 +62,7 @@ def run_app(
     signal.signal(signal.SIGTERM, _stop)
     with listening, tempfile.TemporaryDirectory(prefix="dermaseg-app-", ignore_cleanup_errors=True) as root:
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_RUN_HISTORY"] = "False"  # names and results would stay in the browser
         os.environ["GRADIO_TEMP_DIR"] = os.path.join(root, "uploads")
         os.environ["HF_HUB_OFFLINE"] = "1"
         models = find_models(bundles, ckpt_dir)
@@ -91,14 +92,26 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
     """
     import gradio as gr
     from fastapi import FastAPI, HTTPException
-    from fastapi.responses import FileResponse, Response
+    from fastapi.responses import FileResponse, PlainTextResponse, Response
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from dermaseg_monai.app.page import TITLE, build_page
-    from dermaseg_monai.app.session import Sessions
+    from dermaseg_monai.app.session import Sessions, disk_fault
+
+    async def no_room(request: Any, error: Exception) -> Response:
+        told = disk_fault(error)
+        if told is None:
+            raise error
+        return PlainTextResponse(told, 507)
 
     sessions = Sessions(root / "sessions")
-    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
+    settings: dict[str, Any] = {
+        "docs_url": None,
+        "redoc_url": None,
+        "openapi_url": None,
+        "exception_handlers": {OSError: no_room, OutputError: no_room},
+    }
+    app = FastAPI(title=TITLE, **settings)
     private = {"cache-control": "no-store"}
 
     @app.get("/results/{token}/{name:path}")
@@ -117,6 +130,11 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
             raise HTTPException(404)
         return FileResponse(path, headers=private)
 
+    # Gradio serves what lies at an address in place of a file's path
+    @app.api_route("/{before:path}://{after:path}", methods=["GET", "HEAD"])
+    def address(before: str, after: str) -> Response:
+        raise HTTPException(403, "A web address is not fetched.")
+
     # fonts that every system has: nothing is fetched, and the palette's own grey is too pale to read
     theme = gr.themes.Base(
         primary_hue="teal",
@@ -130,13 +148,16 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
         block_info_text_color_dark="*neutral_300",
         button_large_text_weight="500",
     )
+    page = build_page(models, sessions)
+    # for a page that is mounted Gradio leaves this out, and takes any path on this computer for that of an upload
+    page.has_launched = True
     gr.mount_gradio_app(
         app,
-        build_page(models, sessions),
+        page,
         path="/",
         server_name=host,
         footer_links=[],
-        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs=settings,
         max_file_size=MAX_UPLOAD,
         ssr_mode=False,
         pwa=False,
@@ -147,6 +168,7 @@ def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> F
         # another site cannot reach the page through a name of its own that leads here
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
     app.add_middleware(_Headers)
+    app.add_middleware(_Uploads, folder=root / "uploads")
     return app
 
 
@@ -166,6 +188,37 @@ class _Headers:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class _Uploads:
+    """ASGI middleware that deletes what an upload that broke off has left.
+
+    Gradio writes to ``tmp...`` and gives the file its name once it is whole.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], folder: Path) -> None:
+        self.app = app
+        self.folder = folder
+        self.under_way = 0
+
+    async def __call__(
+        self, scope: _Message, receive: Any, send: Callable[[_Message], Awaitable[None]]
+    ) -> None:
+        from starlette.requests import ClientDisconnect
+
+        if scope["type"] != "http" or not scope["path"].endswith("/upload"):
+            await self.app(scope, receive, send)
+            return
+        self.under_way += 1
+        try:
+            await self.app(scope, receive, send)
+        except ClientDisconnect:
+            pass  # there is nobody to tell
+        finally:
+            self.under_way -= 1
+            if not self.under_way:  # which of them is whose cannot be told
+                for path in self.folder.glob("tmp*"):
+                    path.unlink(missing_ok=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from dermaseg_monai.app.models import Model
-from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.errors import InputError, OutputError, find_input_error, refusal
 from dermaseg_monai.files import atomic_path
 from dermaseg_monai.measurements import Measurements, measure_lesion
 from dermaseg_monai.reports.attributes import COLOURS
@@ -150,12 +150,14 @@ class Session:
             try:
                 self.results.append(_segmented(name, photo, output, lesion, attributes))
             except Exception as error:
-                told = find_input_error(error)
+                told = disk_fault(error) or find_input_error(error)
                 if told is None:
                     logger.exception("%s could not be segmented", name)
                 reason = str(told) if told else f"it could not be segmented ({type(error).__name__})."
                 self.refused.append((name, reason.replace(f"{photo}: ", "")))
                 self.photos = [entry for entry in self.photos if entry[1] != photo]
+                photo.unlink(missing_ok=True)
+                shutil.rmtree(output / photo.stem, ignore_errors=True)
             if self.closed:
                 self.clear()
                 return
@@ -236,6 +238,14 @@ class Sessions:
         if session is not None:
             session.closed = True
             session.clear()
+
+
+def disk_fault(error: BaseException) -> str | None:
+    """What a visitor is told of a disk that is full or refuses, without the server's paths; None of another error."""
+    found, refused = find_input_error(error), refusal(error)
+    if refused is None or not (found is None or isinstance(found, OutputError)):
+        return None
+    return f"the computer that runs this page cannot write ({refused.strerror}); make room there, then try again."
 
 
 def safe_stem(name: str) -> str:

@@ -121,6 +121,20 @@ def test_photos_become_masks_measurements_and_downloads(
     assert not [line for line in app.output if line.startswith(("CONNECTED", "LOOKED UP"))]
 
 
+def test_a_file_beyond_the_limit_is_named(app: Served, page: Page, photos: Path) -> None:
+    (photos / "bigger.tif").write_bytes(bytes(64 * 2**20 + 1))
+    page.set_default_timeout(WAIT)
+    page.goto(app.url)
+    page.wait_for_selector(".empty")
+    files = page.locator("#photos input[type=file]")
+    files.set_input_files([photos / "bigger.tif", photos / "one.jpg"])
+    page.get_by_text('exceed the maximum allowed size of 64.0 Mb: "bigger.tif"').wait_for()
+    assert page.locator(".empty").is_visible()  # nothing of that drop was taken
+    files.set_input_files(photos / "one.jpg")
+    page.wait_for_selector(".status.done")
+    assert page.locator(".card h2").all_inner_texts() == ["one.jpg"]
+
+
 def test_attributes_on_a_phone(app: Served, photos: Path) -> None:
     with open_page(**PHONE) as page:
         page.set_default_timeout(WAIT)
@@ -141,6 +155,8 @@ def test_attributes_on_a_phone(app: Served, photos: Path) -> None:
 def test_nothing_is_left_when_the_page_is_closed(app: Served, photos: Path) -> None:
     with open_page() as page:
         drop(page, app.url, photos / "one.jpg")
+        assert page.evaluate("window.gradio_config.run_history") is False
+        assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('run-history'))") == []
         address = page.get_by_alt_text("Mask of one.jpg: the lesion white").get_attribute("src")
         assert urllib.request.urlopen(f"{app.url}/{address}", timeout=60).status == 200
         assert left_of(app, "one")

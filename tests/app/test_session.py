@@ -96,6 +96,7 @@ def test_a_photo_that_fails_later_costs_only_itself(tmp_path: Path, session: Ses
     assert [result.name for result in session.results] == ["b.png"]
     assert session.refused == [("a.png", session.refused[0][1])]
     assert str(tmp_path) not in session.refused[0][1]
+    assert not list(session.folder.rglob("a*"))
 
 
 def test_names_are_escaped(session: Session) -> None:
