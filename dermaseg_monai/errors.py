@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 STOPPED = "stopped; what was finished is kept."
 """What a command says that Ctrl-C ended."""
@@ -26,6 +27,20 @@ _REFUSALS = {
 }
 """What a file system answers that is full, read-only or not ours, or where a path leads through a file."""
 
+_NO_DEVICE = (
+    "Found no NVIDIA driver",
+    "Invalid device id",
+    "No CUDA GPUs are available",
+    "Torch not compiled with",
+    "device string",
+    "invalid device ordinal",
+    "is not linked with support for",
+    "No module named 'torch.",
+    "unsupported autocast device_type",
+    "meta tensor",
+)
+"""What PyTorch answers where a device is asked for that does not exist, or not here, or cannot compute."""
+
 
 class InputError(ValueError):
     """Something the user gave is wrong.
@@ -41,32 +56,49 @@ class OutputError(InputError):
 
 def find_input_error(error: BaseException | None) -> InputError | None:
     """The :class:`InputError` behind ``error``, however many others were raised from it, or None."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return error
+    found = _behind(error, lambda each: isinstance(each, InputError))
+    return found if isinstance(found, InputError) else None
 
 
 def refusal(error: BaseException | None) -> OSError | None:
     """The refusal of a file system behind ``error``, however many others were raised from it, or None."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in _REFUSALS):
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return error
+    found = _behind(error, lambda each: isinstance(each, OSError) and each.errno in _REFUSALS)
+    return found if isinstance(found, OSError) else None
 
 
 def explained(error: BaseException) -> str | None:
     """The sentence that ends a command because of ``error``, or None where it is a bug.
 
     Args:
-        error: what nothing caught: an :class:`InputError`, or a file system that refused (full, read-only, no
-            permission), behind whatever was raised from it.
+        error: what nothing caught: an :class:`InputError`, a file system that refused (full, read-only, no
+            permission), or PyTorch that has no such device, behind whatever was raised from it.
     """
     found = find_input_error(error)
     if found is not None:
         return str(found)
     refused = refusal(error)
-    if refused is None:
-        return None
-    place = (
-        f"{refused.filename} cannot be read or written" if refused.filename else "a file cannot be written"
-    )
-    return f"{place} ({refused.strerror}); make room or give permission there, or choose another folder."
+    if refused is not None:
+        place = (
+            f"{refused.filename} cannot be read or written"
+            if refused.filename
+            else "a file cannot be written"
+        )
+        return f"{place} ({refused.strerror}); make room or give permission there, or choose another folder."
+    lacking = _behind(error, _lacks_device)
+    if lacking is not None:
+        said = str(lacking).splitlines()[0].split(". ")[0]
+        return f"there is no such device on this machine ({said}); give another --device, such as cpu."
+    return None
+
+
+def _lacks_device(error: BaseException) -> bool:
+    # a process that has no such device is told so by RuntimeError, one built without its kind by AssertionError, one
+    # that needs a package for it by ImportError
+    told = isinstance(error, RuntimeError | AssertionError | ImportError)
+    return told and any(sign in str(error) for sign in _NO_DEVICE)
+
+
+def _behind(error: BaseException | None, wanted: Callable[[BaseException], bool]) -> BaseException | None:
+    while error is not None and not wanted(error):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error

@@ -67,6 +67,28 @@ def test_it_is_a_value_error() -> None:
             "a file cannot be written (Read-only file system); make room or give permission there, or choose "
             "another folder.",
         ),
+        (
+            RuntimeError("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"),
+            "there is no such device on this machine (Found no NVIDIA driver on your system); give another --device, "
+            "such as cpu.",
+        ),
+        (
+            RuntimeError("CUDA error: invalid device ordinal\nGPU device may be out of range"),
+            "there is no such device on this machine (CUDA error: invalid device ordinal); give another --device, "
+            "such as cpu.",
+        ),
+        (
+            AssertionError("Torch not compiled with CUDA enabled"),
+            "there is no such device on this machine (Torch not compiled with CUDA enabled); give another --device, "
+            "such as cpu.",
+        ),
+        (
+            NotImplementedError("Cannot copy out of meta tensor; no data!"),
+            "there is no such device on this machine (Cannot copy out of meta tensor; no data!); give another "
+            "--device, such as cpu.",
+        ),
+        (ModuleNotFoundError("No module named 'pandas'"), None),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), None),
         (FileNotFoundError(errno.ENOENT, "No such file", "/a"), None),
         (ValueError("a bug"), None),
     ],

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.errors import InputError, explained
 from dermaseg_monai.networks import UNet
 from dermaseg_monai.predict import predict
 from tests.data.discs import write_disc
@@ -75,6 +75,19 @@ def test_unknown_bundles_and_missing_weights(tmp_path) -> None:
     (folder / "configs" / "inference.json").write_text("{}")
     with pytest.raises(InputError, match="own has no weights"):
         predict(tmp_path, tmp_path / "out", bundle=str(folder))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "$torch.device('cuda:99')", "meta", "xla", "hpu"])
+def test_a_device_that_is_not_there(device, tmp_path, weights) -> None:
+    write_disc(tmp_path / "one.png", 0)
+    settings = {**TINY, "ckpt_dir": str(weights), "device": device}
+    with pytest.raises(Exception, match=r".") as caught:
+        predict(tmp_path / "one.png", tmp_path / "out", bundle="lesion_unet", **settings)
+    said = explained(caught.value)
+    assert said is not None
+    assert said.startswith("there is no such device on this machine (")
+    assert "\n" not in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["dataset_dir", "output_dir", "bundle_root"])

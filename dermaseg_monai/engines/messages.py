@@ -13,8 +13,8 @@ from dermaseg_monai.overrides import under_bundle_run
 def print_input_errors() -> None:
     """From now on what the user can mend, and Ctrl-C, end the process with one sentence.
 
-    That is an uncaught :class:`InputError` or a full or read-only disk, with exit code 1; after Ctrl-C the
-    process ends as an interrupted one does.
+    That is an uncaught :class:`InputError`, a full or read-only disk, or a device that is not there, with exit
+    code 1; after Ctrl-C the process ends as an interrupted one does.
     """
     usual = sys.excepthook
 
