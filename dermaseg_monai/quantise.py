@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from dermaseg_monai.data import list_photos
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_path
 from dermaseg_monai.transforms import Fitd, LoadPhotod, NormalisePhotod
@@ -80,9 +81,7 @@ def quantise(
     *_, height, width = (axis.dim_value for axis in given.type.tensor_type.shape.dim)
     if not (height and width):
         raise InputError(f"{model} has no fixed height and width; export it with --input_shape.")
-    found = sorted(path for path in Path(photos).glob("*") if path.is_file())
-    if not found:
-        raise InputError(f"{photos} has no photos to learn the ranges from; give a folder of photos.")
+    found = [Path(photo["image"]) for photo in list_photos(photos)]
     chosen = random.Random(seed).sample(found, min(count, len(found)))
 
     class Examples(CalibrationDataReader):

@@ -66,7 +66,7 @@ def test_the_choice_of_photos_is_that_of_the_seed(photos: Path, tmp_path: Path) 
 def test_what_is_wrong_is_said(photos: Path, tmp_path: Path) -> None:
     model, output = export(tmp_path / "model.onnx"), tmp_path / "int8.onnx"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty has no photos to learn the ranges from; .*\.$"):
+    with pytest.raises(InputError, match=r"empty holds no photo .*\.$"):
         quantise(model, tmp_path / "empty", output)
     with pytest.raises(InputError, match=r"missing\.onnx is not an ONNX model \(FileNotFoundError\); .*\.$"):
         quantise(tmp_path / "missing.onnx", photos, output)

@@ -23,7 +23,7 @@ from dermaseg_monai.transforms import Entropyd, Foregroundd
 def weights_of(bundle: str | os.PathLike[str]) -> Path | None:
     """The weights in a bundle's ``models/``: ``model.pt``, else a published file (``.pth``), else None."""
     models = Path(bundle) / "models"
-    found = [path for path in (models / "model.pt", *sorted(models.glob("*.pth"))) if path.is_file()]
+    found = [path for path in (models / "model.pt", *sorted(models.glob("[!.]*.pth"))) if path.is_file()]
     return found[0] if found else None
 
 

@@ -60,7 +60,7 @@ def compare(
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
         amp=bfloat16_is_fast(place),
     )
-    holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("*_segmentation.png"))
+    holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("[!.]*_segmentation.png"))
     comparison = PromptComparison(
         cache,
         load_datalist(dataset_dir, section),

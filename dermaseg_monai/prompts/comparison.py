@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.errors import InputError, OutputError, find_input_error
 from dermaseg_monai.files import atomic_path, write_text
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.prompts.cache import EmbeddingCache
@@ -121,7 +121,7 @@ class PromptComparison:
             The table: ``kind``, ``source``, ``jitter``, ``images``, and the mean of each of :data:`SCORES`.
 
         Raises:
-            InputError: no photo at all could be evaluated.
+            InputError: no photo at all could be evaluated, or an embedding not be written.
         """
         rows: list[dict[str, Any]] = []
         failures: list[InputError] = []
@@ -130,7 +130,7 @@ class PromptComparison:
                 rows += self._scored(item)
             except Exception as error:
                 failure = find_input_error(error)
-                if failure is None:
+                if failure is None or isinstance(failure, OutputError):
                     raise
                 logger.warning("left out: %s", failure)
                 failures.append(failure)

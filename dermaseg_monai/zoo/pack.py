@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from tqdm import tqdm
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import sha256, write_text
+from dermaseg_monai.files import sha256, sweep, write_text
 from dermaseg_monai.zoo.archive import checked_entries, open_archive, write_archive
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.contents import (
@@ -103,6 +103,7 @@ def pack(
     if url is not None and not url.startswith(("https://", "http://")):
         raise InputError(f"--url must start with https:// or http://, not {url!r}.")
     output = Path(output)
+    sweep(output)
     wanted: dict[str, Path] = {}
     for folder in map(bundle_folder, names):
         name = archive_root(folder)
@@ -113,7 +114,7 @@ def pack(
         path = output / f"{name}_v{read_metadata(folder)['version']}.zip"
         write_archive(path, name, _shared_files(folder))
         written.append(path)
-    there = tqdm(sorted(output.glob("*.zip")), desc="listing", unit="archive", disable=None)
+    there = tqdm(sorted(output.glob("[!.]*.zip")), desc="listing", unit="archive", disable=None)
     archives = [read_packed(path) for path in there]
     archives.sort(key=_order)
     _write_lists(output, archives, url)

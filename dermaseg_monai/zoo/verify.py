@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jsonschema
 import yaml
 from packaging.version import InvalidVersion, Version
+from tqdm import tqdm
 
 from dermaseg_monai.errors import InputError, find_input_error
 from dermaseg_monai.files import sha256
@@ -77,18 +78,20 @@ def verify(path: str | os.PathLike[str], untrusted: bool = False) -> list[Check]
         if folder is None:
             return checks
         checks.append(_run("layout", lambda: _layout(folder)))
-        if untrusted:
-            checks.append(_run("screen", lambda: _screened(folder)))
-            if checks[-1].outcome == "FAIL":
-                left = ("metadata", "versions", "properties", "network", "weights")
-                return [*checks, *(Check(name, "-", "not looked at: the screen failed") for name in left)]
-        for name, check in (
+        left = (
             ("metadata", _metadata),
             ("versions", _versions),
             ("properties", _properties),
             ("network", _network),
             ("weights", _weights),
-        ):
+        )
+        if untrusted:
+            checks.append(_run("screen", lambda: _screened(folder)))
+            if checks[-1].outcome == "FAIL":
+                return [*checks, *(Check(name, "-", "not looked at: the screen failed") for name, _ in left)]
+        progress = tqdm(left, desc="verifying", unit="check", mininterval=0, disable=None)
+        for name, check in progress:
+            progress.set_postfix_str(name)
             checks.append(_run(name, lambda check=check: check(folder)))  # type: ignore[misc]
     return checks
 

@@ -28,7 +28,7 @@ class PromptTester(BundleTester):
 
     tiny: ClassVar[dict[str, Any]] = {"network_def#architecture": TINY}
     records: ClassVar[set[str]] = {"history.csv", "tensorboard"}
-    epochs: ClassVar[int] = 50
+    epochs: ClassVar[int] = 80
     traced: ClassVar[bool] = True
 
     @pytest.fixture(scope="class")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,16 @@ def test_unreadable_photo_costs_only_itself(tmp_path: Path, data: list[dict[str,
     assert (table["images"] == 3).all()
     with pytest.raises(InputError, match=r"None of the 1 photos could be evaluated; the first: .*disc_000"):
         PromptComparison(cache_of(tmp_path), data[:1], tmp_path / "out", shifted).run()
+
+
+def test_a_full_disk_is_no_fault_of_a_photo(tmp_path: Path, data: list[dict[str, str]], monkeypatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("dermaseg_monai.files.os.fsync", refuse)
+    with pytest.raises(InputError, match=r"^\S+\.npy cannot be written \(No space left on device\)"):
+        PromptComparison(cache_of(tmp_path), data, tmp_path / "out", shifted).run()
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_refusals(tmp_path: Path) -> None:

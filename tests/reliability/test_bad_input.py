@@ -26,12 +26,14 @@ from dermaseg_monai.errors import InputError, explained
 from dermaseg_monai.inference import run_inference
 from dermaseg_monai.networks import UNet
 from dermaseg_monai.predict import predict
+from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache
 from dermaseg_monai.transforms import LoadMaskd, LoadPhotod, open_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.data.discs import write_dataset, write_disc
 from tests.data.layout import folders, mask
 from tests.engines.runs import SETTINGS, TINY_UNET, command, train
-from tests.prompts.helpers import tiny_network
+from tests.prompts.helpers import TINY as TINY_SAM
+from tests.prompts.helpers import tiny_network, write_discs
 
 from .bad_files import BAD, GOOD, SIZE, colours
 
@@ -249,16 +251,17 @@ class TestTraining:
         assert not list((tmp_path / "models").glob("*"))
 
 
+def cache_in(folder: Path) -> EmbeddingCache:
+    network = tiny_network()
+    return EmbeddingCache(network, PREPROCESSING["sam"](size=network.image_size), folder)
+
+
 class TestEmbeddingCache:
     @pytest.mark.parametrize("name", BAD)
     def test_a_bad_photo_is_named(self, name, tmp_path) -> None:
-        from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache
-
-        network = tiny_network()
         BAD[name][0](tmp_path / f"bad{Path(name).suffix}")
-        cache = EmbeddingCache(network, PREPROCESSING["sam"](size=network.image_size), tmp_path / "cache")
         with pytest.raises(InputError, match="bad") as caught:
-            cache.fill([tmp_path / f"bad{Path(name).suffix}"])
+            cache_in(tmp_path / "cache").fill([tmp_path / f"bad{Path(name).suffix}"])
         assert "\n" not in str(caught.value)
 
 
@@ -316,7 +319,12 @@ def run_training(tmp_path: Path, output: Path, weights: Path) -> None:
     train("lesion_unet", discs(tmp_path), tmp_path, max_epochs=1, **TINY_UNET, **places)
 
 
-RUNS = [run_prepare, run_phantoms, run_predict, run_evaluation, run_training]
+def run_embedding(tmp_path: Path, output: Path, weights: Path) -> None:
+    photos = [item["image"] for item in write_discs(tmp_path / "photos", 2)]
+    cache_in(output).fill(photos)
+
+
+RUNS = [run_prepare, run_phantoms, run_predict, run_evaluation, run_training, run_embedding]
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -363,20 +371,25 @@ def test_disks_that_really_fill_up(tmp_path) -> None:
     dataset = discs(tmp_path)
     source = official(tmp_path)
     dermaseg = ["-m", "dermaseg_monai"]
+    embeddings = tmp_path / "embeddings"
+    sam = {"network_def#architecture": TINY_SAM, "sam": "$@network_def.to(@device)"}
     commands = [
         [*dermaseg, "phantom", "--output", str(tmp_path / "out"), "--count", "1", "--size", "256"],
         [*dermaseg, "prepare", "--source", str(source), "--output", str(tmp_path / "ready"), "--size", "63"],
         command(
             "lesion_unet", "training", dataset, tmp_path, "train", **TINY_UNET, max_epochs=1, cache_dir="/tmp"
         ),
+        command("lesion_sam", "training", dataset, tmp_path, "train", **sam, cache_dir=embeddings),
     ]
-    for arguments, blocks in zip(commands, (2, 1, 8), strict=True):
+    for arguments, blocks in zip(commands, (2, 1, 8, 8), strict=True):
         done = limited(arguments, blocks)
         assert done.returncode == 1, done.stderr
         assert "Traceback" not in done.stderr
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("error: ")
         assert "File too large" in last
+    assert embeddings.is_dir()
+    assert not [path for path in embeddings.rglob("*") if path.is_file()]
 
 
 def test_exit_codes(tmp_path, weights) -> None:

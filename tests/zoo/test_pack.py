@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -79,6 +80,16 @@ def test_lists_tell_all_archives_of_the_folder(folder: Path, tmp_path: Path) -> 
         "--url https://example.org/bundles/own_bundle_v0.2.0.zip --bundle_dir bundles</code>" in page
     )
     assert "dermaseg get own_bundle --from https://example.org/bundles/ --version 0.2.0</code>" in page
+
+
+def test_what_a_killed_packing_left_is_no_archive(folder: Path, tmp_path: Path) -> None:
+    (packed,) = pack([folder], tmp_path / "dist")
+    left = tmp_path / "dist" / f".{packed.path.stem}.{'0' * 16}.zip"
+    left.write_bytes(packed.path.read_bytes()[:100])
+    assert [again.path for again in pack([folder], tmp_path / "dist")] == [packed.path]
+    os.utime(left, (0, 0))
+    pack([folder], tmp_path / "dist")
+    assert not left.exists()
 
 
 def test_page_escapes_what_a_bundle_says(folder: Path, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.folders import bundle_folder
 from dermaseg_monai.zoo.pack import pack
 from dermaseg_monai.zoo.verify import as_table, verify
+from tests.terminal import Terminal
 
 TINY = {"_target_": "dermaseg_monai.networks.UNet", "in_channels": 3, "out_channels": 1, "features": [4, 8]}
 
@@ -57,6 +60,12 @@ def test_good_bundle_passes_as_folder_and_as_archive(folder: Path, tmp_path: Pat
     (packed,) = pack([folder], tmp_path / "dist")
     assert outcomes(packed.path, untrusted=True) == {"hashes": "pass", "archive": "pass", **alike}
     assert "screen" not in outcomes(packed.path)
+
+
+def test_progress_is_shown_on_a_terminal(folder: Path) -> None:
+    with contextlib.redirect_stderr(Terminal()) as shown:
+        verify(folder)
+    assert re.search(r"verifying: +40%.* 2/5 \[\S+<\S+, .*properties\]", shown.getvalue())
 
 
 @pytest.mark.parametrize("name", ["lesion_mobilenetv2_unet", "lesion_sam"])
