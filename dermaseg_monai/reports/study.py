@@ -145,11 +145,11 @@ def _markdown(study: StudyRuns, analysis: Analysis) -> str:
             ),
         ]
     parts.append(
-        f"{len(study.images)} test images. Scores are means over seeds; intervals are percentiles of {RESAMPLES:,} "
-        "bootstrap resamples of the images, the same for all variants, and leave out the randomness of training, "
-        "which the standard deviation over seeds shows. Both p are Holm-corrected over the variants; Wilcoxon's "
-        "test compares image scores averaged over seeds. Other metrics are in summary.csv and paired.csv, image by "
-        "image in images.csv; the runs are named in summary.csv."
+        f"{len(study.images)} {study.section} images. Scores are means over seeds; intervals are percentiles of "
+        f"{RESAMPLES:,} bootstrap resamples of the images, the same for all variants, and leave out the randomness of "
+        "training, which the standard deviation over seeds shows. Both p are Holm-corrected over the variants; "
+        "Wilcoxon's test compares image scores averaged over seeds. Other metrics are in summary.csv and paired.csv, "
+        "image by image in images.csv; the runs are named in summary.csv."
     )
     return "\n\n".join(parts) + "\n"
 

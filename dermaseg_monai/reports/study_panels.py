@@ -106,12 +106,11 @@ def legend(task: str) -> dict[str, str]:
 
 
 def _items(study: StudyRuns, ids: list[str], dataset_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    section = str(study.runs[0].settings.get("section", "test"))
-    known = {item["id"]: item for item in load_datalist(dataset_dir, section, study.task)}
+    known = {item["id"]: item for item in load_datalist(dataset_dir, study.section, study.task)}
     lacking = [name for name in ids if name not in known]
     if lacking:
         raise InputError(
-            f"{dataset_dir} has no {section} image {lacking[0]}, which the study was scored on; give the folder "
+            f"{dataset_dir} has no {study.section} image {lacking[0]}, which the study was scored on; give the folder "
             "that its runs used as --dataset_dir."
         )
     return [known[name] for name in ids]

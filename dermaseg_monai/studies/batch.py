@@ -36,11 +36,12 @@ class Batch:
         executor: ``local`` or ``ray``.
         ray_address: of a Ray cluster; None for this machine.
         cpus_per_run: processors that a run takes, on Ray.
-        gpus_per_run: share of a GPU that a run takes, on Ray; None for a whole one where there are any.
+        gpus_per_run: share of a GPU that a run takes, above 0 and up to 1; None for a whole one where there are any.
         tracking: ``none`` or ``mlflow``.
 
     Raises:
-        InputError: there is no such executor or tracking.
+        InputError: there is no such executor, tracking or share, or no such device on this machine; what the nodes of
+            a Ray cluster have is not known here.
     """
 
     dataset_dir: str
@@ -58,13 +59,19 @@ class Batch:
         ):
             if value not in known:
                 raise InputError(f"there is no {what} '{value}'; choose {' or '.join(known)}.")
+        share = self.gpus_per_run
+        if share is not None and not (isinstance(share, float | int) and 0 < share <= 1):
+            raise InputError(
+                f"gpus_per_run is {share}; give a share above 0, up to 1, such as 0.25 for four runs on each."
+            )
+        _check_device(self.device, here=self.executor == "local")
 
     def execute(self, runs: Sequence[Run]) -> Iterator[Outcome]:
         """Yield each run with its record, as it ends."""
         settings = Settings(os.fspath(Path(self.dataset_dir).absolute()), self.device)
         if self.executor == "ray":
             return run_on_ray(runs, settings, self.ray_address, self.cpus_per_run, self.gpus_per_run)
-        return run_locally(runs, settings)
+        return run_locally(runs, settings, self.gpus_per_run)
 
 
 def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
@@ -86,7 +93,6 @@ def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list
 
     for section in ("training", "validation", "test"):
         load_datalist(batch.dataset_dir, section, study.task)
-    _check_device(batch.device)
     tracking = MLflowTracking(runs[0].output) if batch.tracking == "mlflow" else None
     write = tracking.write if tracking else _nothing
     write_study(study, runs)
@@ -114,8 +120,13 @@ def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list
     return ended
 
 
-def describe_plan(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -> str:
-    """The plan as a table with an estimate of time: a line per run, and what it sums up to."""
+def describe_plan(
+    runs: Sequence[Run], dataset_dir: str | None, device: str | None, share: float | None = None
+) -> str:
+    """The plan as a table with an estimate of time: a line per run, and what it sums up to.
+
+    Runs that share a GPU are taken to be as fast as in turn, since how much it gains is not known beforehand.
+    """
     estimates = estimate(runs, dataset_dir, device)
     rows = [("run", "status", "epochs", "about", "from")]
     for run, each in zip(runs, estimates, strict=True):
@@ -129,8 +140,8 @@ def describe_plan(runs: Sequence[Run], dataset_dir: str | None, device: str | No
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     remaining = [each for run, each in zip(runs, estimates, strict=True) if run.status() != "finished"]
-    side_by_side = places(Settings("", device))
-    total = sum(each.seconds for each in remaining) / side_by_side
+    side_by_side = len(places(device, share))
+    total = sum(each.seconds for each in remaining) / len(places(device))
     sources = " and ".join(sorted({each.source for each in remaining}))
     lines.append(
         f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time: about {duration(total)} of training "
@@ -141,13 +152,21 @@ def describe_plan(runs: Sequence[Run], dataset_dir: str | None, device: str | No
     return "\n".join(lines)
 
 
-def _check_device(device: str | None) -> None:
+def _check_device(device: str | None, here: bool) -> None:
     import torch
 
     try:
-        torch.device(device or "cpu")
+        place = torch.device(device or "cpu")
     except RuntimeError:
         raise InputError(f"there is no device '{device}'; give cpu or cuda:0.") from None
+    if place.type == "cpu" or not here:
+        return
+    kind = torch.accelerator.current_accelerator()
+    there = [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())] if kind else []
+    if f"{place.type}:{place.index or 0}" not in there:
+        raise InputError(
+            f"there is no device '{device}' on this machine; give {' or '.join(['cpu', *there])}."
+        )
 
 
 def _nothing(run: Run) -> None:

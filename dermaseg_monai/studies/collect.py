@@ -14,6 +14,7 @@ import pandas as pd
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.definition import Variant
+from dermaseg_monai.studies.lock import is_locked, lock_of
 from dermaseg_monai.zoo.config_ids import nearest
 
 LESION_SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
@@ -87,6 +88,11 @@ class StudyRuns:
     def images(self) -> list[str]:
         """Ids of the images that every run was scored on, sorted."""
         return _images(self.runs[0].scores)
+
+    @property
+    def section(self) -> str:
+        """The part of the dataset that the runs were scored on: "test", or "validation" in a search."""
+        return str(self.runs[0].settings.get("section", "test"))
 
     def of(self, variant: str) -> list[Run]:
         """The finished runs of one variant."""
@@ -200,6 +206,8 @@ def _run(folder: Path, variant: str, seed: int, task: str) -> Run:
         raise _NoScoresError("not started")
     record = _json(record_file)
     status = record.get("status")
+    if status == "running" and not is_locked(lock_of(folder)):
+        status = "interrupted"  # by a kill, which left no time to write it down
     if status != "finished":
         error = record.get("error")
         last = str(error).strip().splitlines()[-1] if error and str(error).strip() else ""

@@ -37,7 +37,7 @@ def run_study(
         executor: local or ray.
         ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
         cpus_per_run: processors that a run takes, on Ray.
-        gpus_per_run: share of a GPU that a run takes, on Ray, such as 0.5.
+        gpus_per_run: share of a GPU that a run takes, such as 0.25 for four runs side by side on each.
         tracking: none, or mlflow.
         dataset_dir: folder that `dermaseg prepare` wrote.
         output: folder of all studies.
@@ -62,15 +62,15 @@ def run_study(
     chosen = None if variants is None else _words(variants, "--variants")
     numbers = None if seeds is None else _numbers(seeds)
     plans = [plan_runs(each, output, numbers, epochs, chosen, overrides) for each in studies]
+    batch = Batch(dataset_dir or "", device, executor, ray_address, cpus_per_run, gpus_per_run, tracking)
     if dry_run:
         for plan in plans:
-            print(describe_plan(plan, dataset_dir, device))
+            print(describe_plan(plan, dataset_dir, device, gpus_per_run))
         return
     if dataset_dir is None:
         raise InputError(
             "the study needs images; give --dataset_dir, a folder that `dermaseg prepare` wrote."
         )
-    batch = Batch(dataset_dir, device, executor, ray_address, cpus_per_run, gpus_per_run, tracking)
     unfinished = []
     for each, plan in zip(studies, plans, strict=True):
         ended = run_batch(each, plan, batch)

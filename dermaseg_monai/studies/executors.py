@@ -18,18 +18,19 @@ _LOCK_WAIT_S = 120.0
 Outcome = tuple[Run, dict[str, Any]]
 
 
-def run_locally(runs: Sequence[Run], settings: Settings) -> Iterator[Outcome]:
-    """Execute runs on this machine: one at a time on each GPU, or in turn on the CPU or a named device.
+def run_locally(runs: Sequence[Run], settings: Settings, share: float | None = None) -> Iterator[Outcome]:
+    """Execute runs on this machine, as many at once as it has places.
 
     Args:
         runs: what to do, in this order.
         settings: of the batch.
+        share: of a GPU that a run takes; None for a whole one.
 
     Yields:
         Each run with its record, as it ends. Where the caller is interrupted, so are the runs at hand.
     """
     free: SimpleQueue[dict[str, str]] = SimpleQueue()
-    environs = [{}] if settings.device is not None else _gpus() or [{}]
+    environs = places(settings.device, share)
     for environ in environs:
         free.put(environ)
     children = Children()
@@ -81,9 +82,16 @@ def run_on_ray(
             yield runs[index], result
 
 
-def places(settings: Settings) -> int:
-    """How many runs :func:`run_locally` has at hand at once."""
-    return 1 if settings.device is not None else len(_gpus()) or 1
+def places(device: str | None, share: float | None = None) -> list[dict[str, str]]:
+    """For each run that this machine takes at once, the environment that shows it its GPU and no other.
+
+    Args:
+        device: the one that all runs are to use, such as ``cpu`` or ``cuda:1``; None for every GPU.
+        share: of a GPU that a run takes, above 0 and up to 1; None for a whole one. The CPU takes one run.
+    """
+    found = [{}] if device is not None else _gpus() or [{}]
+    on_gpu = found != [{}] or (device or "").startswith("cuda")
+    return found * (int(1 / share + 1e-9) if on_gpu and share is not None else 1)
 
 
 def _gpus() -> list[dict[str, str]]:

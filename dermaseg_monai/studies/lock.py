@@ -51,6 +51,11 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def lock_of(run: Path) -> Path:
+    """The lock file of a run's folder: beside it, as the folder is to hold nothing but the bundle."""
+    return run.with_name(f".{run.name}.lock")
+
+
 def is_locked(path: Path) -> bool:
     """Whether some process holds the lock file ``path``."""
     if not path.is_file():

@@ -14,7 +14,7 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
 from dermaseg_monai.studies.bundles import base_config, run_files
 from dermaseg_monai.studies.definition import Study, Variant
-from dermaseg_monai.studies.lock import LockedError, is_locked, locked
+from dermaseg_monai.studies.lock import LockedError, is_locked, lock_of, locked
 from dermaseg_monai.studies.record import read_record, write_record
 from dermaseg_monai.zoo.config_ids import nearest
 
@@ -47,8 +47,8 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Beside the folder, which is to hold nothing but the bundle."""
-        return self.folder.with_name(f".seed{self.seed}.lock")
+        """Held by whoever is at the run."""
+        return lock_of(self.folder)
 
     @property
     def label(self) -> str:

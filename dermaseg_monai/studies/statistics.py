@@ -1,4 +1,4 @@
-"""Whether a difference between variants is more than the choice of test images.
+"""Whether a difference between variants is more than the choice of images.
 
 Every score is treated alike: per image a numerator and a denominator, summed over images, divided, and averaged
 over channels and seeds. The mean of a lesion's Dice has the Dice as numerator and 1 as denominator; the official
@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from tqdm import tqdm
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.collect import COUNTS, LESION_SCORES, Run, StudyRuns
@@ -194,7 +195,7 @@ def bootstrap(samples: Sequence[Sample], resamples: int = RESAMPLES, seed: int =
     images = samples[0].numerator.shape[-1]
     rng = np.random.default_rng(seed)
     rows = []
-    for start in range(0, resamples, _CHUNK):
+    for start in tqdm(range(0, resamples, _CHUNK), desc="bootstrap", unit="chunk", disable=None):
         size = min(_CHUNK, resamples - start)
         drawn = rng.integers(images, size=(size, images)) + images * np.arange(size)[:, None]
         counts = (

@@ -183,6 +183,15 @@ def test_masks_that_were_not_saved_are_made_again(work, tmp_path) -> None:
     assert not (run / "evaluation" / "masks").exists()
 
 
+def test_a_search_is_said_to_be_on_the_validation_images(tmp_path) -> None:
+    folder = write_study(tmp_path, variants=LOSSES[:2], seeds=(0,))
+    for summary in folder.glob("*/*/evaluation/summary.json"):
+        summary.write_text(summary.read_text().replace('"section": "test"', '"section": "validation"'))
+    page = report_study("loss", tmp_path, tmp_path / "results").read_text()
+    assert "validation images" in page
+    assert "test image" not in page + (tmp_path / "results" / "loss" / "summary.md").read_text()
+
+
 def test_another_dataset_is_refused(work, tmp_path) -> None:
     write_phantoms(tmp_path / "phantoms", 10, size=96, seed=1)
     prepare(tmp_path / "phantoms", tmp_path / "prepared")

@@ -10,6 +10,7 @@ import pytest
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.collect import collect
+from dermaseg_monai.studies.lock import lock_of, locked
 from tests.studies.fake import write_study
 
 
@@ -48,7 +49,7 @@ def test_what_is_missing_is_named_with_its_reason(study) -> None:
     assert [(run.variant, run.seed) for run in found.runs] == [("dice", 0)]
     assert [(entry.variant, entry.seed, entry.why) for entry in found.missing] == [
         ("dice", 1, "failed: CUDA out of memory"),
-        ("tversky", 0, "running"),
+        ("tversky", 0, "interrupted"),
         ("tversky", 1, "not started"),
         ("focal_tversky", 0, "metrics.csv is missing"),
         ("focal_tversky", 1, "scored on other images than most runs (4 rows, not 6)"),
@@ -56,6 +57,13 @@ def test_what_is_missing_is_named_with_its_reason(study) -> None:
         ("jaccard", 1, "metrics.csv is damaged"),
     ]
     assert [variant.name for variant in found.scored()] == ["dice"]
+
+
+def test_a_run_that_somebody_is_at_is_running(study) -> None:
+    run = study / "tversky" / "seed0"
+    edit(run / "run.json", status="running")
+    with locked(lock_of(run)):
+        assert [entry.why for entry in collect("loss", study.parent).missing] == ["running"]
 
 
 def test_numeric_ids_stay_text_and_rows_are_put_in_order(study) -> None:

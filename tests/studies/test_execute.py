@@ -56,18 +56,25 @@ def test_a_run_that_nobody_is_at_is_written_down_as_interrupted(run: Run) -> Non
     assert run.status() == "interrupted"
 
 
-def test_each_gpu_has_one_run_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("on_each", [1, 3])
+def test_runs_have_their_places_on_each_gpu(run: Run, on_each: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    both = threading.Barrier(2, timeout=60)
+    all_at_once = threading.Barrier(2 * on_each, timeout=60)
     used: list[str] = []
 
     def execute(run: Run, settings: Settings, children: Any) -> dict[str, Any]:
         used.append(settings.environ["CUDA_VISIBLE_DEVICES"])
-        both.wait()
+        all_at_once.wait()
         return {"status": "finished"}
 
     monkeypatch.setattr(executors, "execute", execute)
-    ended = list(executors.run_locally([run] * 4, Settings("data")))
-    assert [record["status"] for _, record in ended] == ["finished"] * 4
-    assert sorted(used) == ["4", "4", "6", "6"]
+    share = None if on_each == 1 else 1 / on_each
+    ended = list(executors.run_locally([run] * 4 * on_each, Settings("data"), share))
+    assert [record["status"] for _, record in ended] == ["finished"] * 4 * on_each
+    assert sorted(used) == ["4"] * 2 * on_each + ["6"] * 2 * on_each
+
+
+def test_only_a_gpu_is_shared() -> None:
+    assert len(executors.places("cpu", share=0.25)) == 1
+    assert len(executors.places("cuda:0", share=0.25)) == 4

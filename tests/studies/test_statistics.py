@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +25,7 @@ from dermaseg_monai.studies.statistics import (
     signed_rank,
 )
 from tests.studies.fake import write_study
+from tests.terminal import Terminal
 
 
 def sample(scores: np.ndarray) -> Sample:
@@ -56,6 +60,12 @@ def test_interval_of_a_paired_difference_is_scipys() -> None:
     assert own == pytest.approx((reference.low, reference.high), abs=0.0008)
     # the pairing matters: images vary more than the difference does
     assert own[1] - own[0] < 0.5 * (interval(draws[:, 1])[1] - interval(draws[:, 1])[0])
+
+
+def test_progress_of_the_draws_is_shown_on_a_terminal() -> None:
+    with contextlib.redirect_stderr(Terminal()) as shown:
+        bootstrap([sample(np.array([0.0, 1.0]))], 3_000)
+    assert re.search(r"bootstrap: +100%.* 3/3 \[\S+<\S+, ", shown.getvalue())
 
 
 def test_interval_of_a_ratio_of_sums_is_scipys() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.batch import Batch, run_batch
@@ -103,6 +104,20 @@ def test_earlier_variants_stay_in_study_json(tmp_path: Path) -> None:
 
 def test_a_device_that_is_none(tmp_path: Path) -> None:
     study = load_study(write_file(tmp_path))
-    batch = Batch(str(write_dataset(tmp_path / "discs")), device="gpu")
+    dataset = str(write_dataset(tmp_path / "discs"))
     with pytest.raises(InputError, match="there is no device 'gpu'"):
-        run_batch(study, plan_runs(study, tmp_path), batch)
+        run_batch(study, plan_runs(study, tmp_path), Batch(dataset, device="gpu"))
+
+
+def test_a_device_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 2)
+    for device in (None, "cpu", "cuda", "cuda:1"):
+        Batch("discs", device)
+    for device in ("cuda:2", "cuda:7", "mps"):
+        with pytest.raises(InputError) as caught:
+            Batch("discs", device)
+        assert str(caught.value) == (
+            f"there is no device '{device}' on this machine; give cpu or cuda:0 or cuda:1."
+        )
+    Batch("discs", "cuda:2", executor="ray")  # a node may have it
