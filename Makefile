@@ -31,14 +31,15 @@ demo/prepared/datalist.json: $(VENV)/installed
 	$(VENV)/bin/dermaseg phantom --output demo/phantoms --count 200 --size 192
 	$(VENV)/bin/dermaseg prepare --source demo/phantoms --output demo/prepared
 
+# a worker that crashes is not replaced: by files, pytest-xdist would wait for the new one for ever
 test: $(VENV)/installed lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile --max-worker-restart 0
 
 # MONAI Label's server, in an environment of its own that the server script makes, spoken to over HTTP
 test-label: $(VENV)/installed
 	DERMASEG_LABEL_VENV=$(abspath $(LABEL_VENV)) DERMASEG_LABEL_SETUP=only PYTHON=$(PYTHON) scripts/monailabel.sh
 	DERMASEG_LABEL_PYTHON=$(abspath $(LABEL_VENV))/bin/python OMP_NUM_THREADS=1 \
-		$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/label
+		$(VENV)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 tests/label
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

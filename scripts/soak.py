@@ -1,11 +1,14 @@
-"""Faults over and over, and thousands of predictions in one process.
+"""Faults over and over, a much resumed training, and thousands of predictions in one process.
 
     python scripts/soak.py kills [--minutes 10] [--jobs "[prepare,training]"] [--seed 0]
+    python scripts/soak.py resumes [--kills 24] [--epochs 240] [--seed 0]
     python scripts/soak.py predictions [--count 10000]
 
-``kills`` runs each job once undisturbed on phantoms. Then, until the minutes are over, it takes a job at random, kills
-it (SIGKILL) one to three times at random moments, lets it end, and compares every byte of what matters in the result.
-Exit code 1 tells that one differed. ``predictions`` segments tiny photos in one process and prints its memory.
+``kills`` runs each job twice undisturbed on phantoms. Then, until the minutes are over, it takes the jobs in turn,
+kills each (SIGKILL) one to three times at random moments after it has begun to write, lets it end, and compares every
+byte of what matters in the result. ``resumes`` does that to one training, as a machine does that is taken away once an
+hour. Exit code 1 tells that a result differed. ``predictions`` segments tiny photos in one process and prints its
+memory.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import itertools
+import json
 import os
 import random
 import subprocess
@@ -28,7 +33,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = ROOT / "bundles" / "lesion_unet"
-TINY = ["--network_def#features", "[4,8]", "--image_size", "[32,32]", "--device", "$torch.device('cpu')"]
+DERMASEG = [sys.executable, "-m", "dermaseg_monai"]
+TINY = {"network_def#features": [4, 8], "image_size": [32, 32]}
+OPTIONS = [f"--{name}={value}" for name, value in TINY.items()] + ["--device", "$torch.device('cpu')"]
 
 EMBED = """
 import sys, torch
@@ -40,29 +47,22 @@ network = SamNetwork(dict(image_size=64, patch_size=4, encoder_dim=32, encoder_d
 cache = EmbeddingCache(network, PREPROCESSING["sam"](size=64), sys.argv[2])
 cache.fill(sorted(Path(sys.argv[1]).glob("*.jpg")))
 """
-FETCH = """
-import sys
-from pathlib import Path
-from dermaseg_monai.fetch import fetch
-fetch(sys.argv[1], Path(sys.argv[2]), "noise")
-"""
 
 
-class Ranges(http.server.BaseHTTPRequestHandler):
-    """Sends noise, slowly, from the byte that is asked for."""
-
-    content = np.random.default_rng(0).bytes(20_000_000)
+class SlowFiles(http.server.SimpleHTTPRequestHandler):
+    """Sends the files of a folder at 5 MB/s, from the byte that is asked for."""
 
     def do_GET(self) -> None:
-        """Answer with the rest of the content."""
+        """Answer with the rest of the file."""
+        content = Path(self.translate_path(self.path)).read_bytes()
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(self.content) - start))
-        self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        for place in range(start, len(self.content), 200_000):
+        for place in range(start, len(content), 100_000):
             try:
-                self.wfile.write(self.content[place : min(place + 200_000, len(self.content))])
+                self.wfile.write(content[place : place + 100_000])
             except OSError:
                 return
             time.sleep(0.02)
@@ -72,119 +72,172 @@ class Ranges(http.server.BaseHTTPRequestHandler):
 
 
 class Jobs:
-    """The commands, and what of their results must not depend on a kill."""
+    """The commands; each is given the folder that it is to write to."""
 
     def __init__(self, home: Path) -> None:
         self.official, self.prepared, self.weights = home / "official", home / "prepared", home / "weights"
-        dermaseg = [sys.executable, "-m", "dermaseg_monai"]
-        finish([*dermaseg, "phantom", "--output", self.official, "--count", 60, "--size", 128])
-        finish([*dermaseg, "prepare", "--source", self.official, "--output", self.prepared])
+        finish([*DERMASEG, "phantom", "--output", self.official, "--count", 60, "--size", 128])
+        finish([*DERMASEG, "prepare", "--source", self.official, "--output", self.prepared])
         finish(self.training(home / "first", epochs=1))
         os.rename(home / "first" / "models", self.weights)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+        finish([*DERMASEG, "pack", "lesion_mobilenetv2_unet", "--output", home / "store"])
+        handler = functools.partial(SlowFiles, directory=str(home / "store"))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}/noise"
+        self.url = f"http://127.0.0.1:{server.server_port}/model_info.json"
+        self.study_file = home / "two_widths.json"
+        widths = {"narrow": {}, "wide": {"network_def#features": [6, 12]}}
+        study = {"name": "two_widths", "bundle": "lesion_unet", "seeds": [0], "variants": widths}
+        study["overrides"] = {**TINY, "max_epochs": 4, "batch_size": 4}
+        self.study_file.write_text(json.dumps(study))
 
     def prepare(self, out: Path) -> list:
         """Photos and masks, reduced."""
-        words = ["prepare", "--source", self.official, "--output", out / "ready", "--size", 100]
-        return [sys.executable, "-m", "dermaseg_monai", *words]
+        return [*DERMASEG, "prepare", "--source", self.official, "--output", out / "ready", "--size", 100]
 
     def training(self, out: Path, epochs: int = 12) -> list:
         """A tiny U-Net; its pixel store is built anew."""
         own = ["--ckpt_dir", out / "models", "--cache_dir", out / "cache", "--max_epochs", epochs]
-        return [*self._bundle("training", "train", self.prepared, out), *own, "--batch_size", 4]
+        return [*self._bundle("training", ["train"], out), *own, "--batch_size", 4]
 
     def evaluation(self, out: Path) -> list:
-        """Scores and masks of the test section."""
-        words = self._bundle("evaluating", "train','evaluate", self.prepared, out)
+        """Scores and masks of the training section, the largest."""
+        words = self._bundle("evaluating", ["train", "evaluate"], out)
         return [*words, "--section", "training", "--ckpt_dir", self.weights]
 
     def prediction(self, out: Path) -> list:
         """Masks and overlays."""
-        words = [sys.executable, "-m", "dermaseg_monai", "predict", self.prepared / "images", "--output", out]
-        return [*words, "--bundle", BUNDLE, "--ckpt_dir", self.weights, *TINY]
+        words = [*DERMASEG, "predict", self.prepared / "images", "--output", out]
+        return [*words, "--bundle", BUNDLE, "--ckpt_dir", self.weights, *OPTIONS]
 
     def embeddings(self, out: Path) -> list:
         """A cache of image embeddings."""
         return [sys.executable, "-c", EMBED, self.prepared / "images", out / "cache"]
 
-    def download(self, out: Path) -> list:
-        """A file over a slow connection."""
-        return [sys.executable, "-c", FETCH, self.url, out / "noise.part"]
+    def study(self, out: Path) -> list:
+        """Two trainings with their evaluations."""
+        words = ["study", "run", self.study_file, "--dataset_dir", self.prepared, "--device", "cpu"]
+        return [*DERMASEG, *words, "--output", out / "runs"]
 
-    def _bundle(self, run_id: str, configs: str, dataset: Path, out: Path) -> list:
-        folder = BUNDLE / "configs"
-        files = "[" + ",".join(f"'{folder / name}.json'" for name in configs.split("','")) + "]"
+    def pack(self, out: Path) -> list:
+        """Archives of the whole collection."""
+        return [*DERMASEG, "pack", "--all", "--output", out / "store"]
+
+    def download(self, out: Path) -> list:
+        """A bundle over a slow connection."""
+        return [*DERMASEG, "get", "lesion_mobilenetv2_unet", "--from", self.url, "--output", out / "bundles"]
+
+    def _bundle(self, run_id: str, configs: list[str], out: Path) -> list:
+        files = "[" + ",".join(f"'{BUNDLE / 'configs' / name}.json'" for name in configs) + "]"
         words = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", files]
-        return [
-            *words,
-            "--bundle_root",
-            BUNDLE,
-            "--dataset_dir",
-            dataset,
-            "--output_dir",
-            out / "output",
-            *TINY,
-        ]
+        places = ["--bundle_root", BUNDLE, "--dataset_dir", self.prepared, "--output_dir", out / "output"]
+        return [*words, *places, *OPTIONS]
+
+
+NAMES = ["prepare", "training", "evaluation", "prediction", "embeddings", "study", "pack", "download"]
 
 
 def kills(minutes: float = 10, jobs: list[str] | None = None, seed: int = 0) -> None:
     """Kill jobs at random moments, let them end, compare."""
     rng = random.Random(seed)
-    names = jobs or ["prepare", "training", "evaluation", "prediction", "embeddings", "download"]
+    names = jobs or NAMES
     counts = {name: [0, 0, 0] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         known = Jobs(home)
-        expected, seconds = {}, {}
+        whole = {}
         for name in names:
-            started = time.monotonic()
-            expected[name] = result(getattr(known, name), home / f"whole_{name}", [], rng, 0)
-            seconds[name] = time.monotonic() - started
-            print(f"{name}: {len(expected[name])} files, {seconds[name]:.1f} s undisturbed", flush=True)
+            files, _ = undisturbed(getattr(known, name), home / f"first_{name}")
+            again, span = undisturbed(getattr(known, name), home / f"second_{name}")
+            counts[name][2] += files != again
+            whole[name] = files, span  # the first, with cold file caches, takes longer
+            print(f"{name}: {len(files)} files, written in {span:.1f} s", flush=True)
         deadline = time.monotonic() + 60 * minutes
-        while time.monotonic() < deadline:
-            name = rng.choice(names)
-            killed: list[float] = []
-            found = result(
-                getattr(known, name), home / f"{name}_{counts[name][0]}", killed, rng, seconds[name]
-            )
-            differing = sorted(
-                key
-                for key in found.keys() | expected[name].keys()
-                if found.get(key) != expected[name].get(key)
-            )
-            counts[name][0] += 1
-            counts[name][1] += len(killed)
-            counts[name][2] += bool(differing)
-            told = f"differs in {differing[:3]}" if differing else "same"
-            print(
-                f"{name}: killed after {', '.join(f'{k:.2f} s' for k in killed) or 'its end'}: {told}",
-                flush=True,
-            )
+        for number, name in enumerate(itertools.cycle(names)):
+            if time.monotonic() > deadline:
+                break
+            expected, span = whole[name]
+            delays = [rng.uniform(0, 0.8 * span) for _ in range(rng.randint(1, 3))]
+            hit, same = survives(getattr(known, name), home / f"{name}_{number}", delays, expected)
+            counts[name] = [sum(pair) for pair in zip(counts[name], (1, hit, not same), strict=True)]
     print("job, runs, kills, different: " + "; ".join(f"{n} {r} {k} {d}" for n, (r, k, d) in counts.items()))
     sys.exit(any(different for _, _, different in counts.values()))
 
 
-def result(
-    words: Callable[[Path], list], out: Path, killed: list[float], rng: random.Random, seconds: float
-) -> dict[str, str]:
-    """Run to the end, with up to three kills before where ``seconds`` is how long it takes; digests by file."""
+def resumes(kills: int = 24, epochs: int = 240, seed: int = 0) -> None:
+    """Kill one training many times, compare with its undisturbed twin."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        training = functools.partial(Jobs(home).training, epochs=epochs)
+        expected, span = undisturbed(training, home / "whole")
+        print(f"training: {epochs} epochs, {len(expected)} files, written in {span:.1f} s", flush=True)
+        # most of them resume from something new, and the training is not at its end before the last
+        delays = [rng.uniform(0, 1.5 * span / kills) for _ in range(kills)]
+        hit, same = survives(training, home / "killed", delays, expected)
+    print(f"{hit} kills: {'same' if same else 'different'}")
+    sys.exit(not same)
+
+
+def undisturbed(words: Callable[[Path], list], out: Path) -> tuple[dict[str, str], float]:
+    """Run to the end; gives digests by file, and the seconds from the first thing written to the end."""
     out.mkdir()
-    for _ in range(rng.randint(1, 3) if seconds else 0):
-        process = subprocess.Popen(
-            [str(word) for word in words(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        delay = rng.uniform(0.3, 1) * seconds
+    process = begin(words(out))
+    written(process, out)
+    started = time.monotonic()
+    if process.wait():
+        finish(words(out))  # says why
+    return digests(out), time.monotonic() - started
+
+
+def survives(
+    words: Callable[[Path], list], out: Path, delays: list[float], expected: dict[str, str]
+) -> tuple[int, bool]:
+    """Kill after each of the delays, run to the end; gives how many kills hit, and whether the result is the same."""
+    out.mkdir()
+    hits = []
+    for delay in delays:
+        process = begin(words(out))
+        written(process, out)
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
-            killed.append(delay)
+            hits.append(delay)
         process.kill()
         process.wait()
     finish(words(out))
-    return digests(out)
+    found = digests(out)
+    differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+    when = ", ".join(f"{hit:.2f} s" for hit in hits) or "its end"
+    print(
+        f"{out.name}: killed after {when}: {f'differs in {differing[:3]}' if differing else 'same'}",
+        flush=True,
+    )
+    return len(hits), not differing
+
+
+def begin(words: list) -> subprocess.Popen:
+    """Start a command, unheard."""
+    return subprocess.Popen(list(map(str, words)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def written(process: subprocess.Popen, out: Path) -> None:
+    """Wait until something in a folder changes, or the process ends."""
+    before = state(out)
+    while process.poll() is None and state(out) == before:
+        time.sleep(0.005)
+
+
+def state(folder: Path) -> list[tuple[str, int]]:
+    """Names in a folder, at any depth, with the times of their last change."""
+    found = []
+    for root, _, files in os.walk(folder):
+        for name in [".", *files]:
+            try:
+                found.append((f"{root}/{name}", os.stat(f"{root}/{name}").st_mtime_ns))
+            except FileNotFoundError:  # renamed meanwhile
+                continue
+    return found
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -195,26 +248,24 @@ def digests(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if (
-            not path.is_file()
-            or "tensorboard" in name
-            or "/." in f"/{name}"
-            or name.startswith("cache/pixels")
-        ):
+        passing = path.name == "run.json" or any(
+            part in name for part in ("tensorboard", "logs/", "cache/pixels")
+        )
+        if not path.is_file() or passing or "/." in f"/{name}":
             continue
         content = path.read_bytes()
         if path.name == "history.csv":
             content = pd.read_csv(path, dtype=str).drop(columns="seconds").to_csv().encode()
         elif path.name == "model.pt":
-            state = torch.load(path, weights_only=True)
-            content = b"".join(value.numpy().tobytes() for value in state.values())
+            weights = torch.load(path, weights_only=True)
+            content = b"".join(value.numpy().tobytes() for value in weights.values())
         found[name] = hashlib.sha256(content).hexdigest()
     return found
 
 
 def finish(words: list) -> None:
     """Run to the end, which must be a good one."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, words))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
@@ -229,12 +280,7 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
     from dermaseg_monai.networks import UNet
     from dermaseg_monai.predict import predict
 
-    settings = {
-        "network_def#features": [4, 8],
-        "image_size": [32, 32],
-        "device": "$torch.device('cpu')",
-        "amp": False,
-    }
+    settings = {**TINY, "device": "$torch.device('cpu')", "amp": False}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "photos").mkdir()
@@ -278,4 +324,4 @@ def resident() -> float:
 
 
 if __name__ == "__main__":
-    fire.Fire({"kills": kills, "predictions": predictions})
+    fire.Fire({"kills": kills, "resumes": resumes, "predictions": predictions})

@@ -1,0 +1,42 @@
+"""Two trainings of one seed: how far apart they may be, where sums have no fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.data.discs import write_dataset
+
+from .runs import TINY_UNET, train
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def losses(dataset: Path, home: Path, device: str) -> list[float]:
+    settings = {"device": f"$torch.device('{device}')", "max_epochs": 3}
+    train("lesion_unet", dataset, home, **settings, **TINY_UNET)
+    return list(pd.read_csv(home / "output" / "history.csv")["loss"])
+
+
+def test_another_number_of_threads(tmp_path: Path) -> None:
+    dataset, found = write_dataset(tmp_path / "discs"), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        found.append(losses(dataset, tmp_path / str(number), "cpu"))
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_twice_on_a_gpu(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "discs")
+    first, second = (losses(dataset, tmp_path / name, "cuda:0") for name in ("first", "second"))
+    assert first == pytest.approx(second, rel=0.02)
