@@ -27,13 +27,14 @@ class WeightAverage:
     """
 
     def __init__(self, network: torch.nn.Module, decay: float = 0.999) -> None:
-        def update(averaged: Sequence[torch.Tensor], current: Sequence[torch.Tensor], steps: Any) -> None:
-            weight = 1 - torch.clamp((1 + steps) / (10 + steps), max=decay)
-            for average, value in zip(averaged, current, strict=True):
-                if average.is_floating_point():
-                    average.lerp_(value, weight.to(average))
-                else:
-                    average.copy_(value)
+        def update(averaged: Sequence[torch.Tensor], current: Sequence[torch.Tensor], _: Any) -> None:
+            steps = int(self.averaged.n_averaged)  # kept on the CPU: nothing waits for a device
+            if averaged[0].is_floating_point():
+                torch._foreach_lerp_(
+                    list(averaged), list(current), 1 - min(decay, (1 + steps) / (10 + steps))
+                )
+            else:
+                torch._foreach_copy_(list(averaged), list(current))
 
         self.network = unwrapped(network)
         self.averaged = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)

@@ -11,6 +11,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.distributed import share_buffers, world_size
+from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.graphs import GraphedStep, Step
 from dermaseg_monai.engines.memory import in_parts, joined
 
@@ -18,10 +19,11 @@ from dermaseg_monai.engines.memory import in_parts, joined
 class Trainer(SupervisedTrainer):
     """A :class:`monai.engines.SupervisedTrainer` whose step suits small networks.
 
-    It differs in five things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
+    It differs in six things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
     scaler, which bfloat16 does not need), gradients may be clipped, forward and backward pass may be replayed
-    as a CUDA graph, batches are never taken apart for handlers, and a batch that the device's memory cannot take
-    is said in a sentence or gone through in parts.
+    as a CUDA graph, batches are never taken apart for handlers, a process that trains on the CPU keeps the memory
+    that a step frees (:func:`keep_freed_memory`), and a batch that the device's memory cannot take is said in a
+    sentence or gone through in parts.
 
     Parts add up to the gradient of the whole batch, so that steps, schedule and order of the data stay as they
     are; only what looks across a batch (batch norm's statistics, losses pooled over it) sees a part at a time.
@@ -53,6 +55,13 @@ class Trainer(SupervisedTrainer):
         self.gradients: Step = self._gradients
         if cuda_graph and self.state.device.type == "cuda" and world_size() == 1:
             self.gradients = GraphedStep(self._gradients, self.network.parameters())
+
+    def run(self) -> None:  # type: ignore[override]
+        """Train."""
+        # worker processes are forked, and each page kept that is written again would be copied for them
+        if self.state.device.type == "cpu" and not getattr(self.data_loader, "num_workers", 0):
+            keep_freed_memory()
+        super().run()
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, torch.Tensor]) -> dict:
         image, label = engine.prepare_batch(batchdata, engine.state.device, engine.non_blocking)
