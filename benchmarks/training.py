@@ -1,13 +1,14 @@
-"""Training throughput: the bare step, the bundle as users run it, the usual MONAI recipe, and a plain DataLoader.
+r"""Training throughput: the bare step, the bundle as users run it, the usual MONAI recipe, and a plain DataLoader.
 
-    python benchmarks/training.py --bundle lesion_mobilenetv2_unet --images 192 --epochs 3 [--size "[256,256]"] [--json]
+    python benchmarks/training.py --bundle lesion_mobilenetv2_unet --images 192 --epochs 3 [--size "[256,256]"] \
+        [--repeats 3] [--json]
 
-All four train the same network on the same phantoms with the bundle's batch size, optimiser and loss, in one
-process after another. Images per second are those of the epochs after the first (which decodes, caches and warms
-up), with the median over epochs; validation is left out of the time.
+All train the same network on the same phantoms with the bundle's batch size, optimiser and loss, each in a process of
+its own, ``repeats`` times in turn. Images per second are those of the epochs after the first (which decodes, caches and
+warms up), medians over epochs and then over repeats; validation is left out of the time.
 
 - bare step: forward, loss, backward and optimiser step on one batch that stays on the device, in the bundle's
-  precision; on a GPU also captured as a CUDA graph.
+  precision; on a GPU also captured as a CUDA graph, on a CPU also with freed memory kept, as the bundle does it.
 - bundle: train.json through ``monai.bundle``, with augmentation, average, handlers and metrics; on a GPU also with
   ``cuda_graph``.
 - MONAI: train.json with dictionary_train.json: CacheDataset, worker processes, dictionary transforms.
@@ -22,6 +23,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, get_start_method, set_start_method
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from torchvision.transforms import v2
 
 from dermaseg_monai.data import load_datalist, prepare
 from dermaseg_monai.data.phantoms import write_phantoms
+from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.graphs import GraphedStep
 from dermaseg_monai.zoo.folders import bundle_folder
 
@@ -48,6 +52,7 @@ def main(
     epochs: int = 3,
     size: list[int] | None = None,
     batch_size: int | None = None,
+    repeats: int = 3,
     json: bool = False,
 ) -> None:
     """Measure one bundle."""
@@ -57,31 +62,48 @@ def main(
         prepare(home / "official", home / "prepared")
         overrides: dict[str, Any] = {"image_size": size} if size else {}
         overrides |= {"batch_size": batch_size} if batch_size else {}
-        makers: dict[str, Callable[[], float]] = {
-            "bare step": lambda: bare(bundle, home, epochs, overrides),
-            "bundle": lambda: workflow(bundle, ["train"], home, epochs, overrides),
+        makers: dict[str, tuple[Callable[..., float], list[Any]]] = {
+            "bare step": (bare, [overrides]),
+            "bundle": (workflow, [overrides, ["train"]]),
         }
         if torch.cuda.is_available():
             graphed = overrides | {"cuda_graph": True}
             makers |= {
-                "bare step, CUDA graph": lambda: bare(bundle, home, epochs, graphed),
-                "bundle, CUDA graph": lambda: workflow(bundle, ["train"], home, epochs, graphed),
+                "bare step, CUDA graph": (bare, [graphed]),
+                "bundle, CUDA graph": (workflow, [graphed, ["train"]]),
             }
+        else:
+            makers["bare step, memory kept"] = (bare, [overrides, True])
         makers |= {
-            "MONAI recipe": lambda: workflow(bundle, ["train", "dictionary_train"], home, epochs, overrides),
-            "DataLoader": lambda: plain(bundle, home, epochs, overrides),
+            "MONAI recipe": (workflow, [overrides, ["train", "dictionary_train"]]),
+            "DataLoader": (plain, [overrides]),
         }
-        rows = []
-        for name, measure in makers.items():
-            print(f"measuring {name} ...", file=sys.stderr)
-            rows.append({"bundle": bundle, "what": name, "images/s": measure()})
-        for row in rows:
-            row["share of bare step"] = row["images/s"] / rows[0]["images/s"]
-        show(f"training, {images} images, {epochs} epochs", rows, json)
+        speeds: dict[str, list[float]] = {name: [] for name in makers}
+        for turn in range(repeats):
+            for name, (measure, arguments) in makers.items():
+                print(f"{turn + 1} of {repeats}: {name} ...", file=sys.stderr)
+                speeds[name].append(alone(measure, bundle, home, epochs, *arguments))
+        medians = {name: statistics.median(each) for name, each in speeds.items()}
+        rows = [
+            {"what": name, "images/s": speed, "share of bare step": speed / medians["bare step"]}
+            for name, speed in medians.items()
+        ]
+        show(f"training, {bundle}, {images} images, {epochs} epochs", rows, json)
+
+
+def alone(measure: Callable[..., float], *arguments: Any) -> float:
+    """What a function gives in a process of its own, where nothing is left of those before it."""
+    with ProcessPoolExecutor(1, get_context("spawn"), start_workers, [get_start_method()]) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+def start_workers(usual: str) -> None:
+    """Let a DataLoader start its workers as it does elsewhere, not as this process was started."""
+    set_start_method(usual, force=True)
 
 
 def build(
-    bundle: str, names: list[str], home: Path, epochs: int, overrides: dict[str, Any]
+    bundle: str, home: Path, epochs: int, overrides: dict[str, Any], names: list[str]
 ) -> ConfigWorkflow:
     """The workflow of a bundle in a fresh output folder."""
     folder = bundle_folder(bundle)
@@ -103,9 +125,9 @@ def build(
     return flow
 
 
-def workflow(bundle: str, names: list[str], home: Path, epochs: int, overrides: dict[str, Any]) -> float:
+def workflow(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], names: list[str]) -> float:
     """Images per second of ``monai.bundle run training``, from epoch start to epoch end without validation."""
-    flow = build(bundle, names, home, epochs, overrides)
+    flow = build(bundle, home, epochs, overrides, names)
     trainer = flow.trainer
     times: list[float] = []
     started = [0.0]
@@ -125,9 +147,11 @@ def workflow(bundle: str, names: list[str], home: Path, epochs: int, overrides: 
     return seen / statistics.median(times[1:])
 
 
-def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> float:
+def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], keep: bool = False) -> float:
     """Images per second of the step alone, on one normalised batch."""
-    content = build(bundle, ["train"], home, epochs, overrides).parser.get_parsed_content
+    if keep:
+        keep_freed_memory()
+    content = build(bundle, home, epochs, overrides, ["train"]).parser.get_parsed_content
     network, loss, optimizer, device = (content(name) for name in ("network", "loss", "optimizer", "device"))
     amp, loader = content("amp"), content("train#dataloader")
 
@@ -188,7 +212,7 @@ class Files(Dataset):
 
 def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> float:
     """Images per second of a plain PyTorch loop over a DataLoader."""
-    flow = build(bundle, ["train"], home, epochs, overrides)
+    flow = build(bundle, home, epochs, overrides, ["train"])
     content = flow.parser.get_parsed_content
     size, batch_size, device, loss = (
         content(name) for name in ("image_size", "batch_size", "device", "loss")
