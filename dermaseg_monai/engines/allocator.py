@@ -1,22 +1,25 @@
-"""Memory that a training step frees, kept for the next one."""
+"""Memory that one step or photo frees, kept for the next one."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of <malloc.h>
 
 
 def keep_freed_memory() -> None:
     """From now on what this process frees stays its own, where the C library is glibc; elsewhere nothing happens.
 
-    A step on the CPU allocates and frees each layer's maps. As glibc comes, blocks of such a size go back to the
-    system at once, which has to clear their pages anew in every step. On CUDA devices PyTorch itself keeps them.
+    A training step on the CPU allocates and frees each layer's maps, a large photo its maps and masks. As glibc comes,
+    blocks of such a size go back to the system at once, which has to clear their pages anew every time. On CUDA devices
+    PyTorch itself keeps them. Threads that start from now on share one heap: those of their own give back whatever
+    they hold.
 
-    Reference: mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD
+    Reference: mallopt(3), M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, -1)
+        libc.mallopt(_ARENA_MAX, 1)

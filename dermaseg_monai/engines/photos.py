@@ -12,6 +12,7 @@ from monai.engines.utils import IterationEvents
 from monai.transforms import apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
+from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.trainer import Evaluator
 from dermaseg_monai.errors import OutputError, find_input_error
 
@@ -42,7 +43,8 @@ class PhotoEvaluator(Evaluator):
     The network sees whole batches; post-processing sees one photo's dictionary at a time, which holds what
     preprocessing left there and ``pred``, the logits ``(C, h, w)``; where the inferer returns a dictionary, its
     other entries stand beside them under their own names. Photos of a batch are post-processed in
-    threads side by side. After each step ``engine.state.batch`` is the list of these dictionaries.
+    threads side by side, in memory that is kept (:func:`keep_freed_memory`). After each step
+    ``engine.state.batch`` is the list of these dictionaries.
 
     Args:
         **kwargs: the arguments of :class:`Evaluator`; metrics and handlers read the list in
@@ -52,6 +54,15 @@ class PhotoEvaluator(Evaluator):
     def __init__(self, **kwargs: Any) -> None:
         self._pool = ThreadPoolExecutor(os.cpu_count())
         super().__init__(decollate=False, **kwargs)
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
+        """Go through all photos.
+
+        Args:
+            global_epoch: has no meaning here.
+        """
+        keep_freed_memory()
+        super().run(global_epoch)
 
     def _register_postprocessing(self, posttrans: Callable) -> None:
         def apply(item: dict[str, Any]) -> Any:

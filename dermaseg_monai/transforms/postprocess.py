@@ -108,17 +108,16 @@ class _Maskd(MapTransform):
                     f"'{key}' is {mask.dtype} of shape {tuple(mask.shape)}, but a uint8 mask (C, H, W) is "
                     "expected; threshold first."
                 )
-            channels = [channel != 0 for channel in _plain(mask).cpu().numpy()]
-            channels = [
-                self._changed(channel, index) if channel.any() else channel
-                for index, channel in enumerate(channels)
-            ]
-            items[key] = _with_meta(torch.from_numpy(np.stack(channels).view(np.uint8)), mask)
+            channels = _plain(mask).cpu().numpy() != 0
+            for index, channel in enumerate(channels):
+                if channel.any():
+                    self._change(channel, index)
+            items[key] = _with_meta(torch.from_numpy(channels.view(np.uint8)), mask)
         return items
 
     @abstractmethod
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
-        """Change one boolean mask (H, W) that isn't empty: channel ``index``."""
+    def _change(self, mask: np.ndarray, index: int) -> None:
+        """Change one boolean mask (H, W) that isn't empty, in place: channel ``index``."""
 
 
 class LargestComponentd(_Maskd):
@@ -132,10 +131,10 @@ class LargestComponentd(_Maskd):
     def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
 
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+    def _change(self, mask: np.ndarray, index: int) -> None:
         regions = Regions(mask, diagonal=True)
         others = np.arange(len(regions.areas)) != regions.areas.argmax()
-        return regions.paint(others, mask, False)
+        regions.paint(others, mask, False)
 
 
 class FillHolesd(_Maskd):
@@ -149,9 +148,9 @@ class FillHolesd(_Maskd):
     def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
 
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+    def _change(self, mask: np.ndarray, index: int) -> None:
         background = Regions(~mask, diagonal=False)
-        return background.paint(~background.at_border(), mask, True)
+        background.paint(~background.at_border(), mask, True)
 
 
 class RemoveSmalld(_Maskd):
@@ -176,9 +175,9 @@ class RemoveSmalld(_Maskd):
         super().__init__(keys, allow_missing_keys)
         self.min_share = _checked("min_share", min_share, 1, "of the photo's area")
 
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+    def _change(self, mask: np.ndarray, index: int) -> None:
         regions = Regions(mask, diagonal=True)
-        return regions.paint(regions.areas < _of_channel(self.min_share, index) * mask.size, mask, False)
+        regions.paint(regions.areas < _of_channel(self.min_share, index) * mask.size, mask, False)
 
 
 class Openingd(_Maskd):
@@ -205,9 +204,9 @@ class Openingd(_Maskd):
         super().__init__(keys, allow_missing_keys)
         self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
 
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+    def _change(self, mask: np.ndarray, index: int) -> None:
         radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
-        return _dilated(~_dilated(~mask, radius), radius)
+        mask[:] = _dilated(~_dilated(~mask, radius), radius)
 
 
 class Closingd(_Maskd):
@@ -234,9 +233,9 @@ class Closingd(_Maskd):
         super().__init__(keys, allow_missing_keys)
         self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
 
-    def _changed(self, mask: np.ndarray, index: int) -> np.ndarray:
+    def _change(self, mask: np.ndarray, index: int) -> None:
         radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
-        return ~_dilated(~_dilated(mask, radius), radius)
+        mask[:] = ~_dilated(~_dilated(mask, radius), radius)
 
 
 def _checked(name: str, values: float | Sequence[float], highest: float, unit: str) -> list[float]:

@@ -53,22 +53,20 @@ class Regions:
         found[self._region[touching]] = True
         return found
 
-    def paint(self, chosen: np.ndarray, onto: np.ndarray, value: bool) -> np.ndarray:
-        """A copy of a mask on which some regions have a value.
+    def paint(self, chosen: np.ndarray, onto: np.ndarray, value: bool) -> None:
+        """Give the pixels of some regions a value.
 
         Args:
             chosen: which regions, bool (N,).
-            onto: bool (H, W).
+            onto: bool (H, W), changed in place.
             value: what their pixels become.
         """
         runs = chosen[self._region]
         starts, lengths = self._starts[runs], (self._stops - self._starts)[runs]
         starts = starts - starts // self._stride  # the mask itself lacks the column
         ends = np.cumsum(lengths)
-        painted = onto.copy()
         pixels = np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
-        painted.ravel()[pixels] = value
-        return painted
+        onto[np.unravel_index(pixels, self.shape)] = value
 
     def _joined(self, diagonal: bool) -> np.ndarray:
         """The region of each run, int (runs,)."""

@@ -34,5 +34,5 @@ def test_freed_memory_is_used_again() -> None:
         int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True).stdout)
         for how in ("keep", "give back")
     )
-    assert given_back > 4 * (1 << 26) // (1 << 21)  # at least a fault for each of the system's largest pages
+    assert given_back > 100  # 4 blocks of 32 of the system's largest pages
     assert kept < given_back / 4

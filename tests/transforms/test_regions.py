@@ -33,9 +33,11 @@ def test_they_are_scipys(number: int, diagonal: bool) -> None:
     assert set(np.flatnonzero(regions.at_border()) + 1) == touching
 
     chosen = np.arange(count) % 3 == 1
-    painted = regions.paint(chosen, mask, False)
-    assert np.array_equal(painted, mask & ~np.isin(labels, np.flatnonzero(chosen) + 1))
-    assert np.array_equal(regions.paint(~chosen, ~mask, True), ~mask | painted)
+    removed, added = mask.copy(), ~mask
+    regions.paint(chosen, removed, False)
+    regions.paint(~chosen, added, True)
+    assert np.array_equal(removed, mask & ~np.isin(labels, np.flatnonzero(chosen) + 1))
+    assert np.array_equal(added, ~mask | removed)
     assert np.array_equal(mask, before)
 
 
