@@ -5,7 +5,7 @@
 The plain loop decodes each photo in full with Pillow, resizes it, runs the same network in float32 on a batch of
 one, resizes the probabilities to the photo's size and writes a PNG with Pillow's defaults. It does no post-processing;
 the bundle is run without as well ("same work") and as it ships. All include everything from the file to the file; each
-is run ``repeats`` times in turn after one run to warm up, and the medians count.
+is run ``repeats`` times in turn, in a process of its own after one run to warm up, and the medians count.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import fire
 import numpy as np
 import torch
+from apart import apart
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 from report import show
@@ -40,24 +41,11 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         make_photos(home / "photos", photos, megapixels)
-        flow = workflow(bundle, home)
-        network = flow.network_def.eval()
-        height, width = flow.parser.get_parsed_content("image_size")
-        runs: dict[str, Callable[[], object]] = {
-            "plain loop": lambda: plain(network, home, (height, width)),
-            "bundle, same work": lambda: workflow(
-                bundle, home, largest_component=False, fill_holes=False
-            ).run(),
-            "bundle": lambda: workflow(bundle, home).run(),
-            "network alone": lambda: alone(flow, photos, (height, width)),
-        }
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(repeats + 1):
-            for name, run in runs.items():
-                started = time.perf_counter()
-                run()
-                times[name].append(time.perf_counter() - started)
-        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+        times: dict[str, list[float]] = {name: [] for name in ALTERNATIVES}
+        for _ in range(repeats):
+            for name, seconds in times.items():
+                seconds.append(apart(measure, name, bundle, home, photos))
+        medians = {name: statistics.median(seconds) for name, seconds in times.items()}
         rows = [
             {
                 "what": name,
@@ -68,6 +56,15 @@ def main(
             for name, seconds in medians.items()
         ]
         show(f"inference, {bundle}, {photos} photos of {megapixels:g} megapixels", rows, json)
+
+
+def measure(name: str, bundle: str, home: Path, photos: int) -> float:
+    """Seconds of one run of an alternative, after one to warm up."""
+    run = ALTERNATIVES[name]
+    run(bundle, home, photos)
+    started = time.perf_counter()
+    run(bundle, home, photos)
+    return time.perf_counter() - started
 
 
 def make_photos(folder: Path, count: int, megapixels: float) -> None:
@@ -101,12 +98,24 @@ def workflow(bundle: str, home: Path, **overrides: Any) -> ConfigWorkflow:
     return flow
 
 
-def plain(network: torch.nn.Module, home: Path, size: tuple[int, int]) -> None:
+def same_work(bundle: str, home: Path, photos: int) -> None:
+    """The bundle without the post-processing that the plain loop lacks."""
+    workflow(bundle, home, largest_component=False, fill_holes=False).run()
+
+
+def shipped(bundle: str, home: Path, photos: int) -> None:
+    """The bundle as users run it."""
+    workflow(bundle, home).run()
+
+
+def plain(bundle: str, home: Path, photos: int) -> None:
     """One photo after the other, everything at full size."""
+    content = workflow(bundle, home).parser.get_parsed_content
+    network, (height, width) = content("network_def").eval(), content("image_size")
     (home / "plain").mkdir(exist_ok=True)
     for path in sorted((home / "photos").iterdir()):
         photo = Image.open(path).convert("RGB")
-        small = photo.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        small = photo.resize((width, height), Image.Resampling.BILINEAR)
         tensor = normalise_photo(torch.from_numpy(np.array(small)).permute(2, 0, 1))[None]
         with torch.no_grad():
             logits = network(tensor)
@@ -119,17 +128,25 @@ def plain(network: torch.nn.Module, home: Path, size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-def alone(flow: ConfigWorkflow, photos: int, size: tuple[int, int]) -> None:
+def network_alone(bundle: str, home: Path, photos: int) -> None:
     """The network on as many batches as the bundle runs, in the bundle's precision."""
-    content = flow.parser.get_parsed_content
+    content = workflow(bundle, home).parser.get_parsed_content
     network, batch_size = content("network").eval(), content("batch_size")
     device = content("device")
-    batch = torch.zeros(batch_size, 3, *size, device=device)
+    batch = torch.zeros(batch_size, 3, *content("image_size"), device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=content("amp")):
         for _ in range(-(-photos // batch_size)):
             network(batch)
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+ALTERNATIVES: dict[str, Callable[[str, Path, int], None]] = {
+    "plain loop": plain,
+    "bundle, same work": same_work,
+    "bundle": shipped,
+    "network alone": network_alone,
+}
 
 
 if __name__ == "__main__":

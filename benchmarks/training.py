@@ -23,13 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, get_start_method, set_start_method
 from pathlib import Path
 from typing import Any
 
 import fire
 import torch
+from apart import apart
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from report import show
@@ -82,24 +81,13 @@ def main(
         for turn in range(repeats):
             for name, (measure, arguments) in makers.items():
                 print(f"{turn + 1} of {repeats}: {name} ...", file=sys.stderr)
-                speeds[name].append(alone(measure, bundle, home, epochs, *arguments))
+                speeds[name].append(apart(measure, bundle, home, epochs, *arguments))
         medians = {name: statistics.median(each) for name, each in speeds.items()}
         rows = [
             {"what": name, "images/s": speed, "share of bare step": speed / medians["bare step"]}
             for name, speed in medians.items()
         ]
         show(f"training, {bundle}, {images} images, {epochs} epochs", rows, json)
-
-
-def alone(measure: Callable[..., float], *arguments: Any) -> float:
-    """What a function gives in a process of its own, where nothing is left of those before it."""
-    with ProcessPoolExecutor(1, get_context("spawn"), start_workers, [get_start_method()]) as pool:
-        return pool.submit(measure, *arguments).result()
-
-
-def start_workers(usual: str) -> None:
-    """Let a DataLoader start its workers as it does elsewhere, not as this process was started."""
-    set_start_method(usual, force=True)
 
 
 def build(
