@@ -58,6 +58,9 @@ class Trainer(SupervisedTrainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Train."""
+        if self.state.device.type == "cuda":
+            # every step has the same shapes, so that trying cuDNN's algorithms once pays for the whole training
+            torch.backends.cudnn.benchmark = True
         # worker processes are forked, and each page kept that is written again would be copied for them
         if self.state.device.type == "cpu" and not getattr(self.data_loader, "num_workers", 0):
             keep_freed_memory()
