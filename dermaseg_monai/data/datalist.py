@@ -28,8 +28,7 @@ def load_datalist(
 
     Returns:
         A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
-            in the
-        order of ``ATTRIBUTES``).
+        in the order of ``ATTRIBUTES``).
 
     Raises:
         InputError: when the folder is not prepared, was prepared for the other task, has no image in the
@@ -55,6 +54,21 @@ def load_datalist(
     loaded = [_item(item, path, f"{section} item {index}", task) for index, item in enumerate(items)]
     # rounding first: 0.07 * 100 is a little more than 7
     return loaded[: math.ceil(round(fraction * len(loaded), 6))]
+
+
+def item_ids(dataset: Any) -> list[str]:
+    """Name what a dataset was made of.
+
+    Args:
+        dataset: whose ``data`` are items of :func:`load_datalist`, or a dataset of them in its turn.
+
+    Returns:
+        The id of every item, or the path of its photo where it has none.
+    """
+    data = dataset.data
+    while hasattr(data, "data"):
+        data = data.data
+    return [item.get("id", item["image"]) for item in data]
 
 
 def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:

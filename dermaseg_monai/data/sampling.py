@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from dermaseg_monai.data.masks import mask_batches
 from dermaseg_monai.errors import InputError
 
 
@@ -17,7 +18,7 @@ def repeat_factors(dataset: Any, threshold: float) -> torch.Tensor | None:
     left as they are.
 
     Args:
-        dataset: a :class:`dermaseg_monai.data.resident.ResidentDataset`.
+        dataset: a set that :func:`dermaseg_monai.data.masks.mask_batches` takes.
         threshold: share of images up to which a channel counts as rare, 0 to 1; 0 for no weights.
 
     Returns:
@@ -32,7 +33,7 @@ def repeat_factors(dataset: Any, threshold: float) -> torch.Tensor | None:
         raise InputError(f"rare_below is {threshold}; give a share of the images between 0 and 1.")
     if threshold == 0:
         return None
-    present = torch.cat([labels.amax(dim=(2, 3)) > 0 for labels in dataset.store.labels.split(64)]).cpu()
+    present = torch.cat([labels.amax(dim=(2, 3)) > 0 for labels in mask_batches(dataset)]).cpu()
     share = present.double().mean(dim=0).clamp(min=1e-9)
     asked = (threshold / share).sqrt().clamp(min=1)
     return torch.where(present, asked, 1.0).amax(dim=1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dermaseg_monai.data.masks import mask_batches
 from dermaseg_monai.distributed import rank
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
@@ -29,8 +30,8 @@ def class_weights(
     ``<output_dir>/class_weights.json`` holds the share of pixels and the weights of each channel.
 
     Args:
-        dataset: a :class:`dermaseg_monai.data.resident.ResidentDataset`, or any whose items have a ``label``
-            (C, H, W).
+        dataset: a set that :func:`dermaseg_monai.data.masks.mask_batches` takes; pixels are counted before
+            any augmentation.
         output_dir: folder of what the run writes.
         names: of the channels.
         by: "presence" weighs absent against present pixels within each channel, so that both count the same
@@ -46,7 +47,7 @@ def class_weights(
     if by not in _KINDS:
         raise InputError(f"class weights are by {' or '.join(_KINDS)}, not by '{by}'.")
     present, pixels = torch.zeros(len(names), dtype=torch.int64), 0
-    for labels in _labels(dataset):
+    for labels in mask_batches(dataset):
         if labels.shape[1] != len(names):
             raise InputError(f"masks have {labels.shape[1]} channels, but {len(names)} names were given.")
         present += torch.count_nonzero(labels, dim=(0, 2, 3)).cpu()
@@ -65,12 +66,3 @@ def class_weights(
         write_text(path, json.dumps({"by": by, "classes": table}, indent=2) + "\n")
         logger.info("class weights by %s written to %s", by, path)
     return weights
-
-
-def _labels(dataset: Any) -> Iterator[torch.Tensor]:
-    """Masks in batches (B, C, H, W): the whole set may lie on a disk."""
-    if hasattr(dataset, "store"):
-        yield from dataset.store.labels.split(64)
-    else:
-        for index in range(len(dataset)):
-            yield torch.as_tensor(dataset[index]["label"]).as_subclass(torch.Tensor)[None]

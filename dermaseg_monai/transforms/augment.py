@@ -13,13 +13,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import (
     AsDiscreted,
     Compose,
+    MapTransform,
     RandAffined,
     RandAffineGrid,
     RandFlipd,
+    Randomizable,
     RandSpatialCropd,
     RandTorchVisiond,
 )
@@ -41,8 +44,7 @@ class BatchAugment:
     The arithmetic is float32 under any autocast.
 
     Brightness, contrast and saturation are those of torchvision's ``ColorJitter``, applied as one linear map
-    and clipped once; hue turns chroma about the gray axis (YIQ), which keeps luminance, where torchvision
-    shifts HSV hue.
+    and clipped once; hue turns chroma about the gray axis (YIQ), which keeps luminance.
 
     Args:
         flip: mirror left and right with probability one half, and top and bottom likewise.
@@ -195,8 +197,7 @@ class BatchAugment:
         saturation = 1 + signed[2] * self.saturation
         luma, gray, chroma, turn = _colour_axes(photo.device)
         if self.hue:
-            angle = signed[3] * self.hue
-            chroma = angle.cos() * chroma + angle.sin() * turn
+            chroma = _turned(chroma, turn, signed[3] * self.hue)
         matrix = brightness * contrast * (gray + saturation * chroma)
         mean = (photo.mean(dim=(2, 3)) @ luma)[:, None, None]
         offset = (brightness * (1 - contrast) * mean).expand(-1, 3, 1)
@@ -206,15 +207,14 @@ class BatchAugment:
 def dictionary_augment(size: Sequence[int], **ranges: Any) -> Compose:
     """Build the plain counterpart of :class:`BatchAugment`: MONAI's dictionary transforms for single items.
 
-    ``RandTorchVisiond`` (ColorJitter), ``RandFlipd``, ``RandAffined`` and ``RandSpatialCropd``, then the
-    label thresholded at 0.5. ColorJitter draws from torch's global generator, the others from MONAI's random
-    state.
+    ``RandTorchVisiond`` (ColorJitter), :class:`RandHued`, ``RandFlipd``, ``RandAffined`` and
+    ``RandSpatialCropd``, then the label thresholded at 0.5. ColorJitter draws from torch's global generator,
+    the others from MONAI's random state.
 
     Args:
         size: (height, width) of the items.
         **ranges: the arguments of :class:`BatchAugment`, which give the same distributions here;
-        ``soft_label`` is
-            not among them.
+            ``soft_label`` is not among them.
 
     Returns:
         Transform of items with a uint8 photo (3, H, W) and label (C, H, W), at ``image_key`` and
@@ -235,8 +235,8 @@ def dictionary_augment(size: Sequence[int], **ranges: Any) -> Compose:
         brightness=batch.brightness,
         contrast=batch.contrast,
         saturation=batch.saturation,
-        hue=batch.hue / (2 * math.pi),
     )
+    hue = [RandHued(image, batch.hue)] if batch.hue else []
     keys = (image, label)
     flips = [RandFlipd(keys, prob=0.5 if batch.flip else 0.0, spatial_axis=axis) for axis in (0, 1)]
     affine = RandAffined(
@@ -249,7 +249,38 @@ def dictionary_augment(size: Sequence[int], **ranges: Any) -> Compose:
     )
     affine.rand_affine.rand_affine_grid = _IsotropicGrid(batch.scale, affine.rand_affine.rand_affine_grid)
     crop = [] if batch.crop_size is None else [RandSpatialCropd(keys, batch.crop_size, random_size=False)]
-    return Compose([jitter, *flips, affine, *crop, AsDiscreted(label, threshold=0.5, dtype=torch.uint8)])
+    return Compose(
+        [jitter, *hue, *flips, affine, *crop, AsDiscreted(label, threshold=0.5, dtype=torch.uint8)]
+    )
+
+
+class RandHued(Randomizable, MapTransform):
+    """Turn a photo's chroma about the gray axis (YIQ) by a random angle, as :class:`BatchAugment` does.
+
+    Args:
+        keys: photos (3, H, W), uint8 or floating point in 0..255; they come out as float32 in 0..255.
+        angle: largest turn either way, in radians.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection, angle: float, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.angle = angle
+        self.drawn = 0.0
+
+    def randomize(self, data: Any | None = None) -> None:
+        """Draw the next angle."""
+        self.drawn = self.R.uniform(-self.angle, self.angle)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        self.randomize()
+        for key in self.key_iterator(items):
+            photo = items[key]
+            _, gray, chroma, turn = _colour_axes(photo.device)
+            matrix = gray + _turned(chroma, turn, torch.tensor(self.drawn))
+            items[key] = (matrix @ photo.float().flatten(1)).clamp_(0, 255).view_as(photo)
+        return items
 
 
 class _IsotropicGrid(RandAffineGrid):
@@ -274,6 +305,11 @@ def _check_ranges(ranges: Mapping[str, tuple[float, float]], padding: str) -> No
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _turned(chroma: torch.Tensor, turn: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """The matrix that keeps chroma and turns it by ``angle`` radians, of those of :func:`_colour_axes`."""
+    return angle.cos() * chroma + angle.sin() * turn
 
 
 @lru_cache(maxsize=16)

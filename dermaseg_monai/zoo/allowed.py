@@ -32,7 +32,7 @@ OWN_MODULES = (
 None of them runs a command, loads a pickle, or writes a file whose contents a config could choose.
 """
 
-CLASS_MODULES = ("torch.nn", "torch.optim")
+CLASS_MODULES = ("torch.nn", "torch.optim", "torch.utils.data.sampler")
 """Modules of which all classes may be used, but no functions."""
 
 MONAI_MODULES = (

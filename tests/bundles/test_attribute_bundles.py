@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from isic_challenge_scoring import task2
-from monai.bundle import run
+from monai.bundle import ConfigWorkflow, run
 from PIL import Image
 
 from dermaseg_monai.data import ATTRIBUTES
@@ -138,6 +138,33 @@ class TestUNet(AttributeTester):
         assert np.isfinite(history.to_numpy()).all()
         assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.pt"]
         assert (tmp_path / "output" / "class_weights.json").is_file() == loss.startswith("weighted")
+
+    def test_dictionary_pipeline_samples_and_weighs_as_the_resident_one(
+        self, folder: Path, work: dict[str, Any], tmp_path: Path
+    ) -> None:
+        settings: dict[str, Any] = {
+            "loss": "@losses#weighted_bce_dice",
+            "rare_below": 0.9,
+            "max_epochs": 1,
+            "augment#crop_size": [32, 32],
+        }
+        loaders, weights = [], []
+        for names in (("train",), ("train", "dictionary_train")):
+            home = tmp_path / names[-1]
+            places = {"ckpt_dir": str(home), "output_dir": str(home)}
+            own = {"num_workers": 0} if len(names) > 1 else {}
+            overrides = {**self.overrides(work, "unused"), **places, **settings, **own}
+            workflow = ConfigWorkflow(self.configs(folder, *names), workflow_type="train", **overrides)
+            workflow.initialize()
+            workflow.run()
+            loaders.append(workflow.parser.get_parsed_content("train#dataloader"))
+            weights.append((home / "class_weights.json").read_text())
+            assert np.isfinite(pd.read_csv(home / "history.csv").to_numpy()).all()
+        resident, dictionary = loaders
+        assert len(set(resident.weights.tolist())) > 1
+        assert dictionary.sampler.weights.tolist() == resident.weights.tolist()
+        assert dictionary.sampler.num_samples == len(resident.dataset)
+        assert weights[0] == weights[1]
 
     def test_start_that_fits_nothing(self, folder: Path, work: dict[str, Any], tmp_path: Path) -> None:
         overrides = self.overrides(work, "unused") | {"ckpt_dir": str(tmp_path)}

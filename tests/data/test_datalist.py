@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.data import Dataset
 
-from dermaseg_monai.data.datalist import list_photos, load_datalist
+from dermaseg_monai.data.datalist import item_ids, list_photos, load_datalist
 from dermaseg_monai.errors import InputError
 
 from .layout import ATTRIBUTES
@@ -161,3 +162,8 @@ def test_photos_whose_results_would_collide(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     with pytest.raises(InputError, match=r"a\.jpg and a\.png"):
         list_photos(tmp_path)
+
+
+def test_ids_of_items_are_found_behind_datasets() -> None:
+    data = [{"id": "a", "image": "a.jpg"}, {"image": "b.jpg"}]
+    assert item_ids(Dataset(data)) == item_ids(Dataset(Dataset(data))) == ["a", "b.jpg"]

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.data import Dataset, MetaTensor
+from monai.transforms import Lambdad
 
 from dermaseg_monai.engines import class_weights
 from dermaseg_monai.errors import InputError
@@ -36,9 +38,10 @@ def test_attributes_balance_each_other(tmp_path: Path) -> None:
     assert rare == pytest.approx([1.6, 1.6])
 
 
-def test_any_dataset_of_items_will_do(tmp_path: Path) -> None:
-    items = [{"label": label} for label in LABELS]
-    weights = class_weights(items, tmp_path, ("often", "rare"))
+def test_the_masks_of_dictionary_items_are_counted_before_augmentation(tmp_path: Path) -> None:
+    loaded = [{"label": MetaTensor(label)} for label in LABELS]
+    empty = Lambdad("label", lambda label: torch.zeros_like(label))
+    weights = class_weights(Dataset(loaded, empty), tmp_path, ("often", "rare"))
     assert weights == class_weights(RESIDENT, tmp_path, ("often", "rare"))
     CrossEntropyLoss("multilabel", weights)(torch.zeros(2, 2, 2, 4), LABELS)
 

@@ -323,3 +323,26 @@ def test_colour_is_distributed_as_in_the_dictionary_transforms() -> None:
         lambda x: x[:, 0].mean(dim=(1, 2)) - x[:, 2].mean(dim=(1, 2)),  # saturation
     ):
         _assert_same_moments(statistic(batch).double().numpy(), statistic(plain).double().numpy())
+
+
+def test_hue_is_one_turn_about_the_gray_axis_in_both() -> None:
+    """Of a flat photo the angle of the turn can be read back; luminance and the length of chroma stay."""
+    yiq = torch.tensor([[0.2989, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    photo = torch.tensor([150, 110, 90], dtype=torch.uint8)[:, None, None].expand(3, 6, 8)
+    batch = BatchAugment(flip=False, hue=0.1)({"image": photo.expand(DRAWS, -1, -1, -1)}, _generator())
+    single = dictionary_augment((6, 8), flip=False, hue=0.1)
+    single.set_random_state(0)
+    item = {"image": photo, "label": torch.zeros(1, 6, 8, dtype=torch.uint8)}
+    plain = torch.stack([single(item)["image"].as_tensor() for _ in range(DRAWS)])
+    luma, *chroma = yiq @ photo[:, 0, 0].float()
+    begin, length = math.atan2(chroma[1], chroma[0]), math.hypot(*chroma)
+    angles = []
+    for result in (batch["image"], plain):
+        turned = result[..., 3, 4] @ yiq.T
+        np.testing.assert_allclose(turned[:, 0], luma, atol=0.01)
+        np.testing.assert_allclose(turned[:, 1:].norm(dim=1), length, rtol=1e-3)
+        angles.append((torch.atan2(turned[:, 2], turned[:, 1]) - begin).double().numpy())
+    for found in angles:
+        assert np.abs(found).max() <= 2 * math.pi * 0.1 + 1e-3
+        assert np.ptp(found) > 0.95 * 4 * math.pi * 0.1
+    _assert_same_moments(*angles)
