@@ -52,3 +52,23 @@ def share_buffers(network: torch.nn.Module) -> None:
 def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
     """The network itself, out of its ``DistributedDataParallel`` where it is in one."""
     return network.module if isinstance(network, torch.nn.parallel.DistributedDataParallel) else network
+
+
+def sync_batchnorm(network: torch.nn.Module, enabled: bool) -> torch.nn.Module:
+    """Let a network's batch norms take their statistics over the batches of all processes.
+
+    Args:
+        network: on its device; its weights and their names stay as they are.
+        enabled: off returns the network unchanged.
+
+    Returns:
+        The network to wrap in ``DistributedDataParallel``.
+
+    Raises:
+        InputError: the network is on the CPU, where PyTorch has no such layer.
+    """
+    if not enabled:
+        return network
+    if next(network.parameters()).device.type == "cpu":
+        raise InputError("sync_batchnorm needs GPUs; leave it out where processes share the CPU.")
+    return torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from monai.bundle import ConfigParser
 
 from dermaseg_monai.distributed import (
     check_shares,
     gather_objects,
     rank,
     share_buffers,
+    sync_batchnorm,
     unwrapped,
     world_size,
 )
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.zoo.folders import bundle_folder
 
 from .processes import run_together
 
@@ -66,3 +69,27 @@ def test_two_processes(tmp_path: Path) -> None:
         assert found["unwrapped"]
         assert found["too few"] == "1 images are too few for 2 processes; start at most 1 of them."
         assert found["buffers"] == [[1, 1], [1, 1], 10]
+
+
+def test_batch_norms_are_synchronised() -> None:
+    """The layer computes on GPUs only; that it stands where it should is seen on a device without data."""
+    with torch.device("meta"):
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    keys = list(network.state_dict())
+    assert sync_batchnorm(network, False) is network
+    converted = sync_batchnorm(network, True)
+    assert isinstance(converted[1], torch.nn.SyncBatchNorm)
+    assert list(converted.state_dict()) == keys
+    with pytest.raises(InputError, match="sync_batchnorm needs GPUs"):
+        sync_batchnorm(torch.nn.BatchNorm2d(4), True)
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_bundle_synchronises_its_batch_norms(enabled: bool) -> None:
+    folder = bundle_folder("lesion_unet") / "configs"
+    parser = ConfigParser()
+    parser.read_config([folder / "train.json", folder / "multi_gpu_train.json"])
+    parser.update({"device": torch.device("meta"), "sync_batchnorm": enabled, "network_def#features": [4, 8]})
+    network = parser.get_parsed_content("network#module")
+    kinds = {type(module) for module in network.modules() if hasattr(module, "running_mean")}
+    assert kinds == {torch.nn.SyncBatchNorm if enabled else torch.nn.BatchNorm2d}

@@ -8,11 +8,12 @@ from dermaseg_monai.engines.checkpoint import TrainingState, load_weights
 from dermaseg_monai.engines.class_weights import class_weights
 from dermaseg_monai.engines.inferers import FlipInferer, MapInferer
 from dermaseg_monai.engines.messages import print_input_errors, tell_failures
+from dermaseg_monai.engines.optimizer import parameter_groups
 from dermaseg_monai.engines.photo_summary import PhotoSummary
 from dermaseg_monai.engines.photos import PhotoEvaluator, predict_maps
 from dermaseg_monai.engines.precision import bfloat16_is_fast
 from dermaseg_monai.engines.progress import Progress
-from dermaseg_monai.engines.schedule import EarlyStop, LearningRate
+from dermaseg_monai.engines.schedule import EarlyStop, LearningRate, OneCycle
 from dermaseg_monai.engines.scores import LesionScores
 from dermaseg_monai.engines.seeding import EpochSeed
 from dermaseg_monai.engines.switch import switch
@@ -37,6 +38,7 @@ __all__ = [
     "LearningRate",
     "LesionScores",
     "MapInferer",
+    "OneCycle",
     "PhotoEvaluator",
     "PhotoSummary",
     "Progress",
@@ -48,6 +50,7 @@ __all__ = [
     "bfloat16_is_fast",
     "class_weights",
     "load_weights",
+    "parameter_groups",
     "predict_maps",
     "print_input_errors",
     "risk_coverage",

@@ -14,16 +14,18 @@ from dermaseg_monai.distributed import share_buffers, world_size
 from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.graphs import GraphedStep, Step
 from dermaseg_monai.engines.memory import in_parts, joined
+from dermaseg_monai.engines.optimizer import use_fused_kernel
 
 
 class Trainer(SupervisedTrainer):
     """A :class:`monai.engines.SupervisedTrainer` whose step suits small networks.
 
-    It differs in six things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
+    It differs in seven things: ``amp`` means bfloat16 autocast on whatever device the run uses (no gradient
     scaler, which bfloat16 does not need), gradients may be clipped, forward and backward pass may be replayed
-    as a CUDA graph, batches are never taken apart for handlers, a process that trains on the CPU keeps the memory
-    that a step frees (:func:`keep_freed_memory`), and a batch that the device's memory cannot take is said in a
-    sentence or gone through in parts.
+    as a CUDA graph, the optimiser updates all parameters by one fused kernel where it has one
+    (:func:`use_fused_kernel`), batches are never taken apart for handlers, a process that trains on the CPU
+    keeps the memory that a step frees (:func:`keep_freed_memory`), and a batch that the device's memory cannot
+    take is said in a sentence or gone through in parts.
 
     Parts add up to the gradient of the whole batch, so that steps, schedule and order of the data stay as they
     are; only what looks across a batch (batch norm's statistics, losses pooled over it) sees a part at a time.
@@ -47,6 +49,7 @@ class Trainer(SupervisedTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(decollate=False, **kwargs)
+        use_fused_kernel(self.optimizer)
         self.bfloat16 = amp  # MONAI's own `amp` attribute means float16 with a gradient scaler
         self.clip_norm = clip_norm
         # processes that wait for each other's gradients could not go through a step twice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class DeepLabV3(nn.Module):
         Segmentation", 2017, https://arxiv.org/abs/1706.05587
     """
 
+    __jit_unused_properties__: ClassVar = ["encoder"]
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -73,6 +75,11 @@ class DeepLabV3(nn.Module):
         pooling = self.classifier[0].convs[-1]
         pooling[2] = PooledBatchNorm2d(_PYRAMID_CHANNELS)
         self.aux_classifier = FCNHead(1024, out_channels) if auxiliary else None
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that may start from ImageNet, by the name that all networks have for it."""
+        return self.backbone
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Any]:
         """Segment images.

@@ -65,6 +65,7 @@ MONAI_CLASSES = _words(
 (``LoadImage(reader="os.system")``), read pickles, or fetch code and weights."""
 
 NAMES: dict[str, frozenset[str]] = {
+    "dermaseg_monai.distributed": _words("sync_batchnorm"),
     "dermaseg_monai.prompts": _words("PREPROCESSING"),
     "math": frozenset(name for name in vars(math) if not name.startswith("_")),
     "os": _words("environ"),

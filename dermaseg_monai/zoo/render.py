@@ -29,6 +29,13 @@ _VERBATIM = {
     "LICENSE": "LICENSE",
 }
 
+_ENCODER = {
+    "encoder_rate": 1.0,
+    "optimizer#params": "$engines.parameter_groups(@network, @optimizer#lr * @encoder_rate)",
+    "+train#handlers#TrainingState#settings": {"encoder_rate": "@encoder_rate"},
+}
+"""What train.json of a bundle with a pretrained encoder has beside the start's weights."""
+
 
 def render(bundle: Bundle) -> dict[str, str]:
     """Make every file of a bundle.
@@ -67,7 +74,8 @@ def _train(bundle: Bundle) -> dict[str, Any]:
     network = (
         {**bundle.network, "encoder_weights": "@encoder_weights"} if bundle.pretrained else bundle.network
     )
-    config = _changed("train", bundle, _shared(bundle, network) | dict(bundle.train))
+    changes = _shared(bundle, network) | (_ENCODER if bundle.pretrained else {}) | dict(bundle.train)
+    config = _changed("train", bundle, changes)
     if bundle.pretrained:
         config = _inserted(config, "encoder_weights", None, before="network_def")
     return config
