@@ -105,6 +105,7 @@ def build(
         ckpt_dir=f"{output}/models",
         output_dir=output,
         max_epochs=epochs + 1,
+        encoder_start=None,
         val_interval=epochs + 1,
         **overrides,
         **({"num_workers": WORKERS} if "dictionary_train" in names else {}),

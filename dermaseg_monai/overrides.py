@@ -1,4 +1,4 @@
-"""Overrides that nothing would read: a misspelt id is told, with the one that was likely meant."""
+"""Overrides that MONAI would pass over: None, and misspelt ids, which are told with the one likely meant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,25 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     """
     for name in unread_ids(config, overrides):
         raise InputError(f"the config has no id '{name}'{nearest_id(config, name)}.")
+
+
+def take_none() -> None:
+    """Under ``python -m monai.bundle run``, give the config what the command line sets to None.
+
+    MONAI leaves such overrides out, so that the config's own value would stand. An expression of a config cannot
+    refer to the config as a whole; the parser that evaluates it is found on the stack. Elsewhere this does nothing.
+    """
+    if not under_bundle_run():
+        return
+    from monai.bundle import ConfigParser
+
+    given = _command_line(sys.argv[2:])
+    nones = {name: None for name, value in given.items() if value is None and name not in _ARGUMENTS}
+    if nones:
+        frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+        parser = next(caller for caller in frames if isinstance(caller, ConfigParser))
+        parser.update(nones)
+        parser.parse(reset=True)
 
 
 def warn_of_unread() -> None:

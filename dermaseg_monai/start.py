@@ -1,4 +1,4 @@
-"""Beginning a training from another bundle's weights."""
+"""What a training begins with: pretrained weights of its encoder, or another bundle's weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,30 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.folders import bundle_folder
 
 logger = logging.getLogger(__name__)
+
+
+def encoder_start(
+    encoder_weights: str | None,
+    start_from: str | os.PathLike[str] | None,
+    ckpt_dir: str | os.PathLike[str],
+    resume: bool,
+) -> str | None:
+    """Choose the pretrained weights that a training's encoder is built with.
+
+    A training that goes on after an interruption, or starts from another bundle, has its weights from there, so
+    that the pretrained ones, which may have to be downloaded, are not asked for.
+
+    Args:
+        encoder_weights: what the config says: a torchvision name, a file, or None.
+        start_from: another bundle's weights, or None.
+        ckpt_dir: where an interrupted training has left ``last.pt``.
+        resume: whether that is taken up.
+
+    Returns:
+        ``encoder_weights``, or None where the weights come from elsewhere.
+    """
+    resumed = resume and (Path(ckpt_dir) / "last.pt").is_file()
+    return None if resumed or start_from is not None else encoder_weights
 
 
 def start_from(network: nn.Module, source: str | os.PathLike[str] | None) -> nn.Module:

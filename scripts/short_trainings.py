@@ -59,6 +59,7 @@ def main(
             "learning_rate": learning_rate,
             "batch_size": batch_size,
             "seed": seed,
+            **({"encoder_weights": None} if bundle.encoder_weights else {}),
         }
         words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         started = time.perf_counter()

@@ -38,7 +38,8 @@ class PhotoTrain(BundleTrainTask):
 
         Args:
             request: ``max_epochs``, ``val_split`` (share of the labels, 0 to 1), ``pretrained`` (start from
-                the weights there are), ``device``, ``learning_rate``, ``batch_size``.
+                the weights there are, or else from the bundle's ImageNet encoder, where it has one; otherwise from
+                nothing), ``device``, ``learning_rate``, ``batch_size``.
             datastore: has the photos and their final labels.
 
         Raises:
@@ -47,7 +48,11 @@ class PhotoTrain(BundleTrainTask):
         print_input_errors()
         weights = os.path.join(self.bundle_path, "models", "model.pt")
         own = {name: request[name] for name in OPTIONS if name in request}
-        if request.get("pretrained", True) and os.path.isfile(weights):
+        if not request.get("pretrained", True):
+            own |= (
+                {"encoder_start": "$None"} if "encoder_start" in self.bundle_config else {}
+            )  # MONAI drops None
+        elif os.path.isfile(weights):
             own["start_from"] = weights
         with tempfile.TemporaryDirectory(prefix="dermaseg-") as cache_dir:
             self._own = {"resume": False, "cache_dir": cache_dir, **own}

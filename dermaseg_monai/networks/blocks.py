@@ -286,14 +286,16 @@ def load_encoder_weights(
 
     Args:
         encoder: the module to fill, its entries named as in torchvision's model.
-        weights: a torchvision weights name such as "IMAGENET1K_V1" (downloaded by torch), the path of a
-            local state-dict file of any floating type, or None, which leaves the encoder as it is.
+        weights: a torchvision weights name such as "IMAGENET1K_V1" (downloaded once, into the cache of
+            ``torch.hub``, and found there by its file name), the path of a local state-dict file of any floating
+            type, or None, which leaves the encoder as it is.
         architecture: torchvision's name of the model that the weights belong to, such as "vgg16_bn".
         prefix: where the encoder sits inside that model, such as "features."; a local file may hold the whole
             model or the encoder alone.
 
     Raises:
-        InputError: `weights` is neither a file nor a known name, or does not fit the encoder.
+        InputError: `weights` is neither a file nor a known name, cannot be downloaded, or does not fit the
+            encoder.
     """
     if weights is None:
         return
@@ -343,6 +345,20 @@ def _read_weights(weights: str, architecture: str) -> Mapping[str, Tensor]:
     if weights not in known.__members__:
         raise InputError(
             f"The encoder weights {weights!r} are neither a file nor torchvision's name of weights for "
-            f"{architecture}; give a path or one of {', '.join(known.__members__)}."
+            f"{architecture}; give a path, one of {', '.join(known.__members__)}, or None for a start from nothing."
         )
-    return known[weights].get_state_dict(progress=False, check_hash=True)
+    url = known[weights].url
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    try:
+        return known[weights].get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:
+        if cached.is_file():
+            raise InputError(
+                f"{cached} is not a file of weights ({type(error).__name__}); delete it, and it is downloaded "
+                "again."
+            ) from error
+        raise InputError(
+            f"torchvision's {weights} weights of {architecture} are not on this machine, and {url} cannot be "
+            f"downloaded ({getattr(error, 'reason', error)}); give their file by --encoder_weights FILE, or "
+            f"--encoder_weights None for a start from nothing."
+        ) from error

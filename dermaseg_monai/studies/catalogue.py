@@ -169,6 +169,66 @@ _ATTRIBUTE_LOSS = Study(
     ),
 )
 
+# what the base config of every bundle does, where a bundle's own recipe does less
+_AUGMENTED = {
+    "augment#flip": True,
+    "augment#rotate": 180,
+    "augment#scale": [0.85, 1.2],
+    "augment#shift": 0.1,
+    "augment#brightness": 0.2,
+    "augment#contrast": 0.2,
+    "augment#saturation": 0.2,
+}
+
+_REGULARISATION = Study(
+    name="regularisation",
+    title="What does augmentation bring the compact U-Net?",
+    baseline="as_is",
+    variants=(
+        Variant(name="as_is", title="batch norm and dropout", bundle="lesion_unet_compact"),
+        Variant(
+            name="augmented",
+            title="batch norm, dropout and augmentation",
+            bundle="lesion_unet_compact",
+            overrides=_AUGMENTED,
+        ),
+    ),
+)
+
+_ATTRIBUTE_RECIPE = Study(
+    name="attribute_recipe",
+    title="Which recipe suits the U-Nets with ASPP: their source's, or this project's?",
+    baseline="inception_source",
+    task="attribute",
+    variants=tuple(
+        Variant(
+            name=f"{network}_{recipe}",
+            title=f"{title}, {recipe}'s recipe",
+            bundle=f"attribute_{network}_aspp_unet",
+            overrides=overrides,
+            axis={"architecture": title},
+        )
+        for network, title in (("inception", "Inception v3"), ("resnet101", "ResNet-101"))
+        for recipe, overrides in (
+            ("source", {}),
+            (
+                "project",
+                {
+                    **_AUGMENTED,
+                    "loss": "@losses#weighted_bce_jaccard",
+                    "rare_below": 0.3,
+                    "average": {
+                        "_target_": "dermaseg_monai.engines.WeightAverage",
+                        "network": "@network",
+                        "decay": 0.998,
+                    },
+                    "opening": 0.0,
+                },
+            ),
+        )
+    ),
+)
+
 _ARCHITECTURE = Study(
     name="architecture",
     title="How do the architectures compare, each with its own recipe?",
@@ -192,6 +252,8 @@ STUDIES: tuple[Study, ...] = (
     _COMPONENTS,
     _DATA_FRACTION,
     _ATTRIBUTE_LOSS,
+    _ATTRIBUTE_RECIPE,
+    _REGULARISATION,
     _ARCHITECTURE,
 )
 """The studies of the collection."""

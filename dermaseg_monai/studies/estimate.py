@@ -95,7 +95,7 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
 
     place = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
     parser = ConfigParser(
-        {"network_def": {**config["network_def"]}, "encoder_weights": None, "imports": config["imports"]}
+        {"network_def": {**config["network_def"]}, "encoder_start": None, "imports": config["imports"]}
     )
     network = parser.get_parsed_content("network_def").to(place, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)

@@ -106,7 +106,8 @@ def plan_runs(
         seeds: instead of the study's own.
         epochs: instead of the recipes' own; a variant of fixed steps keeps its ratio to the others.
         variants: names of those to run; all by default.
-        overrides: further ids, for every variant.
+        overrides: further ids, for every variant; an ``encoder_weights`` of None also fits bundles that have no
+            pretrained encoder.
 
     Returns:
         The runs.
@@ -163,8 +164,15 @@ def write_study(study: Study, runs: Sequence[Run]) -> None:
 
 
 def _extra(variant: Variant, epochs: int | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    overrides = dict(overrides)
+    if "encoder_weights" in overrides:
+        weights = overrides["encoder_weights"]
+        if weights is None and "encoder_weights" not in base_config(variant.bundle, "train"):
+            del overrides["encoder_weights"]  # it starts from nothing as it is
+        elif isinstance(weights, str) and Path(weights).is_file():
+            overrides["encoder_weights"] = str(Path(weights).absolute())  # a run has a folder of its own
     if epochs is None:
-        return dict(overrides)
+        return overrides
     if variant.axis.get("schedule") == "steps" and "max_epochs" in variant.overrides:
         usual = base_config(variant.bundle, "train")["max_epochs"]
         interval = variant.overrides.get("val_interval", 1)

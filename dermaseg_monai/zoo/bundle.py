@@ -23,7 +23,8 @@ class Bundle:
         references: papers, one line each.
         mode: how its logits are read.
         image_size: (height, width) the network is given.
-        pretrained: whether the encoder can start from torchvision's ImageNet weights.
+        encoder_weights: name of torchvision's ImageNet weights that a training's encoder starts from; None where the
+            encoder has none, or the recipe starts from nothing.
         checkpoint: of a promptable bundle, the published weights it starts from, a key of
             :data:`~dermaseg_monai.zoo.checkpoints.CHECKPOINTS`; None for all others.
         published: what the literature reports for this architecture on these images; None if nothing.
@@ -44,7 +45,7 @@ class Bundle:
     references: tuple[str, ...]
     mode: Mode = "binary"
     image_size: tuple[int, int] = (256, 256)
-    pretrained: bool = False
+    encoder_weights: str | None = None
     checkpoint: str | None = None
     published: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -12,6 +12,9 @@ _ISIC = (
     "Tschandl, Rosendahl and Kittler. The HAM10000 dataset. Scientific Data 5, 2018. doi:10.1038/sdata.2018.161",
 )
 
+# by its number: DEFAULT is another one with each release of torchvision
+_IMAGENET = "IMAGENET1K_V1"
+
 _ONE_CYCLE = {"lr_scheduler": "@schedules#one_cycle"}
 
 _AVERAGED = {
@@ -19,6 +22,16 @@ _AVERAGED = {
 }
 
 _CONSTANT_RATE = {"lr_scheduler": "@schedules#constant"}
+
+_NO_AUGMENTATION = {
+    "augment#flip": False,
+    "augment#rotate": 0,
+    "augment#scale": [1.0, 1.0],
+    "augment#shift": 0.0,
+    "augment#brightness": 0.0,
+    "augment#contrast": 0.0,
+    "augment#saturation": 0.0,
+}
 
 
 def _sum_of(*losses: dict[str, Any]) -> dict[str, Any]:
@@ -47,19 +60,27 @@ _ATTRIBUTE_RECIPE = (
     "0.5 BCE + 0.5 Dice over the batch, images with rare attributes drawn more often, full frames, AdamW with "
     "weight decay 0.01, one cycle up to {rate}, batch 16, 40 epochs, weights averaged exponentially"
 )
-_FROM_IMAGENET = "; encoder from nothing or from ImageNet"
+_FROM_IMAGENET = "; encoder from ImageNet"
 _CROP_RECIPE = (
-    "BCE weighted by inverse frequency + Jaccard over the batch, images with rare attributes drawn more often, "
-    "random 128 x 128 crops after the dark border is removed, AdamW with weight decay 0.01, one cycle up to 3e-4, "
-    "batch 32, 40 epochs, weights averaged exponentially" + _FROM_IMAGENET
+    "BCE weighted by inverse frequency, random 128 x 128 crops after the dark border is removed, flips and colour, "
+    "all images drawn alike, AdamW with weight decay 0.01, one cycle up to 3e-4, batch 32, 40 epochs"
+    + _FROM_IMAGENET
+    + "; masks opened (erosion, then dilation)."
 )
 _CROPS = {
     "crop_lens": True,
+    "augment#rotate": 0,
+    "augment#scale": [1.0, 1.0],
+    "augment#shift": 0.0,
     "augment#crop_size": [128, 128],
+    "rare_below": 0.0,
+    "average": None,
     "batch_size": 32,
     "learning_rate": 3e-4,
-    "loss": "@losses#weighted_bce_jaccard",
+    "loss": "@losses#weighted_bce",
 }
+# a pixel at the network's size
+_OPENED = {"opening": 0.003}
 
 _SAM = "Kirillov et al. Segment Anything. ICCV 2023. arXiv:2304.02643"
 _PROMPTABLE = {
@@ -101,7 +122,7 @@ _LESIONS: tuple[Bundle, ...] = (
             "upsampling": "bilinear",
         },
         parameters=1_884_417,
-        recipe="BCE with logits, Adam at 1e-4 without weight decay, batch 40, 20 epochs.",
+        recipe="BCE with logits, Adam at 1e-4 without weight decay, batch 40, 20 epochs, no augmentation.",
         references=(_UNET, *_ISIC),
         image_size=(64, 64),
         published="validation Jaccard 0.6954; mean Jaccard of five test images 0.82",
@@ -111,6 +132,7 @@ _LESIONS: tuple[Bundle, ...] = (
             "optimizer#_target_": "torch.optim.Adam",
             "optimizer#weight_decay": 0.0,
             **_CONSTANT_RATE,
+            **_NO_AUGMENTATION,
         },
     ),
     Bundle(
@@ -169,11 +191,11 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="torchvision's DeepLabV3 on a dilated ResNet-50, two classes.",
         network={"_target_": "dermaseg_monai.networks.DeepLabV3", "in_channels": 3, "out_channels": 2},
         parameters=39_633_986,
-        recipe=f"CE + Dice, {_USUAL_320}; encoder from nothing or from ImageNet.",
+        recipe=f"CE + Dice, {_USUAL_320}; encoder from ImageNet.",
         references=(_DEEPLAB, *_ISIC),
         mode="two_class",
         image_size=(320, 320),
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         published=(
             "validation Dice 0.8900, Jaccard 0.8134, threshold Jaccard 0.7598; test 0.8782, 0.7991, 0.7320"
         ),
@@ -195,11 +217,11 @@ _LESIONS: tuple[Bundle, ...] = (
             "uncertainty_head": True,
         },
         parameters=40_509_673,
-        recipe=f"contour-aware loss over CE + Tversky, {_USUAL_320}; encoder from nothing or from ImageNet.",
+        recipe=f"contour-aware loss over CE + Tversky, {_USUAL_320}; encoder from ImageNet.",
         references=(_DEEPLAB, *_ISIC),
         mode="two_class",
         image_size=(320, 320),
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         published="test Dice 0.8603, Jaccard 0.7707, threshold Jaccard 0.6978 (CE + Tversky, learning rate 1e-3)",
         train={
             "batch_size": 16,
@@ -278,7 +300,7 @@ _LESIONS: tuple[Bundle, ...] = (
             *_ISIC,
         ),
         image_size=(192, 256),
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         train={
             "max_epochs": 40,
             "batch_size": 16,
@@ -385,7 +407,7 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
         recipe=_ATTRIBUTE_RECIPE.format(rate="2e-4") + _FROM_IMAGENET + ".",
         references=("Liu et al. A ConvNet for the 2020s. CVPR 2022. arXiv:2201.03545", _GATES, *_ISIC),
         mode="multilabel",
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         published="test Dice 0.3213, Jaccard 0.2052; validation 0.2875, 0.1829",
         train={"learning_rate": 2e-4},
     ),
@@ -399,16 +421,17 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "out_channels": 5,
         },
         parameters=62_919_509,
-        recipe=_CROP_RECIPE + ".",
+        recipe=_CROP_RECIPE,
         references=(
             "He et al. Deep Residual Learning for Image Recognition. CVPR 2016. arXiv:1512.03385",
             _DEEPLAB,
             *_ISIC,
         ),
         mode="multilabel",
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         train=_CROPS,
-        inference={"crop_lens": True},
+        evaluate=_OPENED,
+        inference={"crop_lens": True, **_OPENED},
     ),
     Bundle(
         name="attribute_inception_aspp_unet",
@@ -420,17 +443,18 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "out_channels": 5,
         },
         parameters=41_320_181,
-        recipe=_CROP_RECIPE + ".",
+        recipe=_CROP_RECIPE,
         references=(
             "Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016. arXiv:1512.00567",
             _DEEPLAB,
             *_ISIC,
         ),
         mode="multilabel",
-        pretrained=True,
+        encoder_weights=_IMAGENET,
         published="mean Jaccard 0.0896, mean AUC 0.6986",
         train=_CROPS,
-        inference={"crop_lens": True},
+        evaluate=_OPENED,
+        inference={"crop_lens": True, **_OPENED},
     ),
 )
 

@@ -30,6 +30,7 @@ _VERBATIM = {
 }
 
 _ENCODER = {
+    "encoder_start": "$start.encoder_start(@encoder_weights, @start_from, @ckpt_dir, engines.switch(@resume))",
     "encoder_rate": 1.0,
     "optimizer#params": "$engines.parameter_groups(@network, @optimizer#lr * @encoder_rate)",
     "+train#handlers#TrainingState#settings": {"encoder_rate": "@encoder_rate"},
@@ -49,7 +50,7 @@ def render(bundle: Bundle) -> dict[str, str]:
     configs = {
         "train": _train(bundle),
         "evaluate": _changed("evaluate", bundle, bundle.evaluate)
-        | ({"encoder_weights": None} if bundle.pretrained else {}),
+        | ({"encoder_start": None} if bundle.encoder_weights else {}),
         "inference": _changed("inference", bundle, _shared(bundle, bundle.network) | dict(bundle.inference)),
         "multi_gpu_train": _changed("multi_gpu_train", bundle),
         **({} if bundle.checkpoint else {"dictionary_train": _changed("dictionary_train", bundle)}),
@@ -71,14 +72,11 @@ def write_bundles(root: Path, bundles: Iterable[Bundle] = BUNDLES) -> None:
 
 
 def _train(bundle: Bundle) -> dict[str, Any]:
-    network = (
-        {**bundle.network, "encoder_weights": "@encoder_weights"} if bundle.pretrained else bundle.network
-    )
-    changes = _shared(bundle, network) | (_ENCODER if bundle.pretrained else {}) | dict(bundle.train)
-    config = _changed("train", bundle, changes)
-    if bundle.pretrained:
-        config = _inserted(config, "encoder_weights", None, before="network_def")
-    return config
+    if bundle.encoder_weights is None:
+        return _changed("train", bundle, _shared(bundle, bundle.network) | dict(bundle.train))
+    network = {**bundle.network, "encoder_weights": "@encoder_start"}
+    config = _changed("train", bundle, _shared(bundle, network) | _ENCODER | dict(bundle.train))
+    return _inserted(config, "encoder_weights", bundle.encoder_weights, before="encoder_start")
 
 
 def _shared(bundle: Bundle, network: Any) -> dict[str, Any]:

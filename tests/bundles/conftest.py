@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from dermaseg_monai.data import prepare
 from dermaseg_monai.data.phantoms import write_phantoms
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is fetched, and nothing that was fetched earlier is there."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(f"no network in these tests: {arguments}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", refuse)
+        patch.setattr(socket, "create_connection", refuse)
+        patch.setattr(torch.hub, "_hub_dir", str(tmp_path_factory.mktemp("hub")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -197,24 +197,8 @@ class TestConvNeXtUNet(AttributeTester):
 class CropTester(AttributeTester):
     """Bundles whose training crops would be larger than the tester's photos."""
 
-    @pytest.fixture(scope="class")
-    def work(self, folder: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        home = tmp_path_factory.mktemp(self.name)
-        overrides = {
-            "bundle_root": str(folder),
-            "dataset_dir": str(prepared),
-            "ckpt_dir": str(home / "models"),
-            "output_dir": str(home / "train"),
-            "image_size": [64, 64],
-            "batch_size": 4,
-            "device": "$torch.device('cpu')",
-            **self.tiny,
-        }
-        train = str(folder / "configs" / "train.json")
-        run(
-            run_id="training", config_file=train, max_epochs=1, **{"augment#crop_size": [48, 48]}, **overrides
-        )
-        return {**overrides, "home": home}
+    def training(self, dataset: Path) -> dict[str, Any]:
+        return {"augment#crop_size": [48, 48]}
 
 
 class TestResNet101ASPPUNet(CropTester):

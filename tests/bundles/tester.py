@@ -29,6 +29,8 @@ from dermaseg_monai.zoo.folders import bundle_folder
 
 SCHEMA = Path(__file__).parents[2] / "dermaseg_monai" / "zoo" / "base" / "metadata_schema.json"
 SIZE = [64, 64]
+FROM_NOTHING = {"encoder_weights": "$None"}
+"""Override of trainings alone: there is no network in these tests, and no pretrained weights without one."""
 
 
 class BundleTester:
@@ -81,7 +83,7 @@ class BundleTester:
         run(
             run_id="training",
             config_file=str(folder / "configs" / "train.json"),
-            **{**overrides, "max_epochs": self.epochs, **self.training(dataset)},
+            **{**overrides, **FROM_NOTHING, "max_epochs": self.epochs, **self.training(dataset)},
         )
         return {**overrides, "home": home}
 
@@ -128,6 +130,8 @@ class BundleTester:
         self, names: tuple[str, ...], kind: str, folder: Path, work: dict[str, Any], photos: Path
     ) -> None:
         overrides = self.overrides(work, "properties")
+        if names == ("train",):
+            overrides |= FROM_NOTHING
         if kind == "infer":
             overrides["dataset_dir"] = str(photos)
         workflow = ConfigWorkflow(self.configs(folder, *names), workflow_type=kind, **overrides)

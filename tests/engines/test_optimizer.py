@@ -70,7 +70,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "bundle", [bundle for bundle in BUNDLES if bundle.pretrained], ids=lambda bundle: bundle.name
+    "bundle", [bundle for bundle in BUNDLES if bundle.encoder_weights], ids=lambda bundle: bundle.name
 )
 def test_every_pretrained_network_has_an_encoder(bundle: Bundle) -> None:
     network = network_of(bundle)
@@ -88,6 +88,7 @@ def test_every_schedule_keeps_the_factor(schedule: str) -> None:
         {
             **ConfigParser.load_config_file(config_files("lesion_mobilenetv2_unet", "train")[0]),
             "device": "cpu",
+            "encoder_weights": None,
             "learning_rate": 0.5,
             "encoder_rate": 0.1,
             "lr_scheduler": f"@schedules#{schedule}",
@@ -115,9 +116,8 @@ def test_rates_that_cannot_be(encoder_lr: float, said: str) -> None:
 
 
 def test_an_encoder_of_rate_0_keeps_its_weights(dataset: Path, tmp_path: Path) -> None:
-    workflow = train(
-        "lesion_mobilenetv2_unet", dataset, tmp_path, max_epochs=1, encoder_rate=0.0, image_size=[64, 64]
-    )
+    settings = {"max_epochs": 1, "encoder_weights": None, "encoder_rate": 0.0, "image_size": [64, 64]}
+    workflow = train("lesion_mobilenetv2_unet", dataset, tmp_path, **settings)
     trained = workflow.parser.get_parsed_content("network")
     torch.manual_seed(0)
     start = ConfigParser({"network": {"_target_": "dermaseg_monai.networks.MobileNetV2UNet"}})

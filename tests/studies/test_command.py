@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.studies.command import run_study
+from dermaseg_monai.studies.plan import plan_runs
 from tests.data.discs import write_dataset
 
 from .small import write_file
@@ -32,3 +36,32 @@ def test_wrong_options(dry_run: bool, options: dict[str, Any], sentence: str, tm
         run_study(str(write_file(tmp_path)), dry_run=dry_run, **places, **options)
     assert str(caught.value).startswith(sentence)
     assert not (tmp_path / "runs").exists()
+
+
+def test_encoder_weights_of_a_whole_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None also fits the bundles that have no encoder; a file is found from each run's folder; a plan needs neither."""
+    study = get_study("architecture")
+    runs = plan_runs(study, tmp_path, seeds=[0], overrides={"encoder_weights": None})
+    trains = {run.variant.bundle: json.loads(run.files()["configs/train.json"]) for run in runs}
+    assert trains["lesion_deeplabv3"]["encoder_weights"] is None
+    assert "encoder_weights" not in trains["lesion_unet"]
+    with pytest.raises(InputError, match="the bundle has no id 'encoder_weights'"):
+        plan_runs(study, tmp_path, overrides={"encoder_weights": "IMAGENET1K_V1"})
+
+    monkeypatch.chdir(tmp_path)
+    Path("weights.pth").touch()
+    (run,) = plan_runs(
+        study,
+        tmp_path,
+        seeds=[0],
+        variants=["lesion_mobilenetv2_unet"],
+        overrides={"encoder_weights": "weights.pth"},
+    )
+    assert json.loads(run.files()["configs/train.json"])["encoder_weights"] == str(tmp_path / "weights.pth")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    run_study("architecture", seeds=0, variants="lesion_mobilenetv2_unet", dry_run=True, device="cpu")
+    assert "a short timing" in capsys.readouterr().out

@@ -1,0 +1,82 @@
+"""Recipes of the collection that their sources state: the values that a training really uses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from dermaseg_monai.studies.bundles import ablation_files
+from dermaseg_monai.studies.catalogue import get_study
+from dermaseg_monai.transforms import BatchAugment
+from dermaseg_monai.zoo.folders import bundle_folder
+
+ASPP = ("attribute_inception_aspp_unet", "attribute_resnet101_aspp_unet")
+PLAIN = {"flip": False, "rotate": 0, "scale": [1.0, 1.0], "shift": 0.0}
+COLOUR = ("brightness", "contrast", "saturation", "hue")
+
+
+def config(bundle: str, name: str) -> dict[str, Any]:
+    return json.loads((bundle_folder(bundle) / "configs" / f"{name}.json").read_text())
+
+
+def variant(study: str, name: str, config: str = "train") -> dict[str, Any]:
+    (found,) = (each for each in get_study(study).variants if each.name == name)
+    return json.loads(ablation_files(get_study(study), found)[f"configs/{config}.json"])
+
+
+def loss_of(train: dict[str, Any]) -> torch.nn.Module:
+    """The loss as the config builds it, with weights of 1 and 3 for absent and present pixels."""
+    weights = [[1.0, 3.0]] * 5
+    content = {"mode": train["mode"], "losses": train["losses"], "class_weights": weights}
+    parser = ConfigParser({"imports": train["imports"], **content, "loss": train["loss"]})
+    return parser.get_parsed_content("loss")
+
+
+@pytest.mark.parametrize("name", ASPP)
+def test_unets_with_aspp_train_with_weighted_cross_entropy_alone(name: str) -> None:
+    train = config(name, "train")
+    logits, labels = torch.zeros(1, 5, 2, 2), torch.zeros(1, 5, 2, 2)
+    labels[:, :, 0, 0] = 1
+    # a quarter of the pixels weighs 3, the rest 1, each with a cross-entropy of log 2
+    assert float(loss_of(train)(logits, labels)) == pytest.approx(0.693147 * 1.5, abs=1e-5)
+    assert train["class_weights_by"] == "presence"
+    augment = train["augment"]
+    assert {name: augment[name] for name in PLAIN} == {**PLAIN, "flip": True}
+    assert augment["crop_size"] == [128, 128]
+    assert all(augment[name] > 0 for name in COLOUR)
+    assert train["rare_below"] == 0
+    assert train["average"] is None
+    assert config(name, "evaluate")["opening"] == config(name, "inference")["opening"] == 0.003
+    assert train["crop_lens"] is config(name, "inference")["crop_lens"] is True
+
+
+@pytest.mark.parametrize("network", ["inception", "resnet101"])
+def test_what_they_did_before_is_a_variant(network: str) -> None:
+    train = variant("attribute_recipe", f"{network}_project")
+    assert train["loss"] == "@losses#weighted_bce_jaccard"
+    assert train["rare_below"] == 0.3
+    assert train["average"]["decay"] == 0.998
+    assert train["augment"]["rotate"] == 180
+    assert train["augment"]["crop_size"] == [128, 128]
+    for name in ("evaluate", "inference"):
+        assert variant("attribute_recipe", f"{network}_project", name)["opening"] == 0
+    source = variant("attribute_recipe", f"{network}_source")
+    assert source["loss"] == config(f"attribute_{network}_aspp_unet", "train")["loss"]
+
+
+def test_the_compact_unet_sees_its_images_as_they_are() -> None:
+    augment = config("lesion_unet_compact", "train")["augment"]
+    photo = torch.randint(0, 256, (4, 3, 16, 24), dtype=torch.uint8)
+    label = torch.randint(0, 2, (4, 1, 16, 24), dtype=torch.uint8)
+    batch = BatchAugment(**augment)({"image": photo, "label": label})
+    torch.testing.assert_close(batch["image"], photo.float(), atol=0.01, rtol=0)
+    assert torch.equal(batch["label"], label)
+
+
+def test_the_augmented_compact_unet_is_a_variant() -> None:
+    assert variant("regularisation", "augmented")["augment"] == config("lesion_unet", "train")["augment"]
+    assert variant("regularisation", "as_is") == config("lesion_unet_compact", "train")
