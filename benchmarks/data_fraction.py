@@ -38,7 +38,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         runs = plan_runs(study, Path(folder), [0], epochs, variants, overrides)
         started = time.perf_counter()
-        ended = run_batch(study, runs, batch)
+        ended = run_batch(runs, batch)
         minutes = (time.perf_counter() - started) / 60
         rows = []
         for run in ended["finished"]:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,7 +59,9 @@ def connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def on_ray(ray: Any, function: Any, arguments: Sequence[tuple], cpus: float, gpus: float) -> Iterator[Any]:
+def on_ray(
+    ray: Any, function: Any, arguments: Sequence[tuple], cpus: float, gpus: float, end: float | None = None
+) -> Iterator[Any]:
     """Call a function once for each of ``arguments``, somewhere in the cluster, and again where its node was lost.
 
     Args:
@@ -67,6 +70,7 @@ def on_ray(ray: Any, function: Any, arguments: Sequence[tuple], cpus: float, gpu
         arguments: positional arguments of each call.
         cpus: share of processors that one call takes.
         gpus: share of a GPU that one call takes, such as 0.5 for two calls on each.
+        end: when to wait no more, in seconds since 1970, whatever is still under way; None for never.
 
     Yields:
         ``(index, result)`` in the order in which calls end; the result is the exception where a call raised one,
@@ -77,7 +81,11 @@ def on_ray(ray: Any, function: Any, arguments: Sequence[tuple], cpus: float, gpu
     )
     pending = {task.remote(*each): index for index, each in enumerate(arguments)}
     while pending:
-        (done,), _ = ray.wait(list(pending), num_returns=1)
+        timeout = None if end is None else max(0.0, end - time.time())
+        ended, _ = ray.wait(list(pending), num_returns=1, timeout=timeout)
+        if not ended:
+            return
+        done = ended[0]
         index = pending.pop(done)
         try:
             yield index, ray.get(done)

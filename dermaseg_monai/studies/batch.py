@@ -1,4 +1,4 @@
-"""A study from the plan to the last run."""
+"""One or more studies from the plan to the last run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.studies.definition import Study
-from dermaseg_monai.studies.estimate import Estimate, duration, estimate
+from dermaseg_monai.studies.estimate import estimate
 from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.executors import Outcome, places, run_locally, run_on_ray
+from dermaseg_monai.studies.pace import Estimate, duration
 from dermaseg_monai.studies.plan import Run, write_study
 from dermaseg_monai.studies.record import read_history
+from dermaseg_monai.studies.time_limit import TimeLimit
 from dermaseg_monai.studies.tracking import MLflowTracking
 
 logger = logging.getLogger(__name__)
@@ -35,22 +36,25 @@ class Batch:
         device: such as ``cpu`` or ``cuda:1``; None for every GPU, or the CPU where there is none.
         executor: ``local`` or ``ray``.
         ray_address: of a Ray cluster; None for this machine.
-        cpus_per_run: processors that a run takes, on Ray.
+        cpus_per_run: processors that a run takes; None for one on Ray, all of them on this machine's CPU, and any
+            number beside its GPUs.
         gpus_per_run: share of a GPU that a run takes, above 0 and up to 1; None for a whole one where there are any.
         tracking: ``none`` or ``mlflow``.
+        limit: the time that there is for all runs; None for as long as they take.
 
     Raises:
-        InputError: there is no such executor, tracking or share, or no such device on this machine; what the nodes of
-            a Ray cluster have is not known here.
+        InputError: there is no such executor, tracking, number or share, or no such device on this machine; what the
+            nodes of a Ray cluster have is not known here.
     """
 
     dataset_dir: str
     device: str | None = None
     executor: str = "local"
     ray_address: str | None = None
-    cpus_per_run: float = 1.0
+    cpus_per_run: float | None = None
     gpus_per_run: float | None = None
     tracking: str = "none"
+    limit: TimeLimit | None = None
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -59,6 +63,8 @@ class Batch:
         ):
             if value not in known:
                 raise InputError(f"there is no {what} '{value}'; choose {' or '.join(known)}.")
+        if self.cpus_per_run is not None and not self.cpus_per_run > 0:
+            raise InputError(f"cpus_per_run is {self.cpus_per_run}; give a number above 0, such as 2.")
         share = self.gpus_per_run
         if share is not None and not (isinstance(share, float | int) and 0 < share <= 1):
             raise InputError(
@@ -68,34 +74,36 @@ class Batch:
 
     def execute(self, runs: Sequence[Run]) -> Iterator[Outcome]:
         """Yield each run with its record, as it ends."""
-        settings = Settings(os.fspath(Path(self.dataset_dir).absolute()), self.device)
+        settings = Settings(os.fspath(Path(self.dataset_dir).absolute()), self.device, limit=self.limit)
         if self.executor == "ray":
             return run_on_ray(runs, settings, self.ray_address, self.cpus_per_run, self.gpus_per_run)
-        return run_locally(runs, settings, self.gpus_per_run)
+        return run_locally(runs, settings, self.cpus_per_run, self.gpus_per_run)
 
 
-def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
-    """Execute what is left of a study's runs.
+def run_batch(runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
+    """Execute what is left of the runs of one or more studies.
 
     Args:
-        study: whose runs they are.
-        runs: the plan.
+        runs: the plan, in the order in which they start.
         batch: how to execute them.
 
     Returns:
-        The runs by their status in the end: ``finished``, ``failed``, ``interrupted``, ``running`` (another batch
-        is at it).
+        The runs by their status in the end: ``finished``, ``failed``, ``interrupted``, ``waiting`` (there was no time
+        to start them), ``running`` (another batch is at it).
 
     Raises:
-        InputError: the dataset is not prepared for the study's task, or the executor or tracking is not there.
+        InputError: the dataset is not prepared for a study's task, or the executor or tracking is not there.
     """
     from dermaseg_monai.data import load_datalist
 
-    for section in ("training", "validation", "test"):
-        load_datalist(batch.dataset_dir, section, study.task)
+    studies = {run.study.name: run.study for run in runs}
+    for task in {study.task for study in studies.values()}:
+        for section in ("training", "validation", "test"):
+            load_datalist(batch.dataset_dir, section, task)
     tracking = MLflowTracking(runs[0].output) if batch.tracking == "mlflow" else None
     write = tracking.write if tracking else _nothing
-    write_study(study, runs)
+    for name, study in studies.items():
+        write_study(study, [run for run in runs if run.study.name == name])
     ended: dict[str, list[Run]] = {"finished": []}
     left = []
     for run in runs:
@@ -111,8 +119,10 @@ def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list
     try:
         for count, (run, record) in enumerate(batch.execute(left) if left else (), 1):
             ended.setdefault(record["status"], []).append(run)
-            pace = (time.monotonic() - begin) / count
-            _say(run, record, f"{count} of {len(left)}", duration(pace * (len(left) - count)))
+            to_go = (time.monotonic() - begin) / count * (len(left) - count)
+            if batch.limit:
+                to_go = min(to_go, max(0.0, batch.limit.left()))
+            _say(run, record, f"{count} of {len(left)}", duration(to_go))
             write(run)
     finally:
         for run in left:
@@ -121,11 +131,15 @@ def run_batch(study: Study, runs: Sequence[Run], batch: Batch) -> dict[str, list
 
 
 def describe_plan(
-    runs: Sequence[Run], dataset_dir: str | None, device: str | None, share: float | None = None
+    runs: Sequence[Run],
+    dataset_dir: str | None,
+    device: str | None,
+    cpus: float | None = None,
+    gpus: float | None = None,
 ) -> str:
     """The plan as a table with an estimate of time: a line per run, and what it sums up to.
 
-    Runs that share a GPU are taken to be as fast as in turn, since how much it gains is not known beforehand.
+    Runs that share a device are taken to be as fast as in turn, since how much it gains is not known beforehand.
     """
     estimates = estimate(runs, dataset_dir, device)
     rows = [("run", "status", "epochs", "about", "from")]
@@ -140,12 +154,12 @@ def describe_plan(
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     remaining = [each for run, each in zip(runs, estimates, strict=True) if run.status() != "finished"]
-    side_by_side = len(places(device, share))
+    side_by_side = len(places(device, cpus, gpus))
     total = sum(each.seconds for each in remaining) / len(places(device))
     sources = " and ".join(sorted({each.source for each in remaining}))
     lines.append(
-        f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time: about {duration(total)} of training "
-        f"(estimated from {sources}; evaluation comes on top)"
+        f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time: about {duration(total)} "
+        f"(estimated from {sources})"
         if remaining
         else f"all {len(runs)} runs are finished"
     )
@@ -184,5 +198,7 @@ def _say(run: Run, record: Mapping[str, Any], count: str, left: str) -> None:
         logger.error("%s: %s failed; it said last:\n    %s", count, run.label, told)
     elif status == "running":
         logger.info("%s: %s is being run by another batch", count, run.label)
+    elif status == "waiting":
+        logger.info("%s: %s is not started: %s", count, run.label, record["error"])
     else:
         logger.info("%s: %s was interrupted", count, run.label)

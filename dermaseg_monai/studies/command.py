@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,9 @@ def run_study(
     dry_run: bool = False,
     executor: str = "local",
     ray_address: str | None = None,
-    cpus_per_run: float = 1.0,
+    cpus_per_run: float | None = None,
     gpus_per_run: float | None = None,
+    minutes: float | None = None,
     tracking: str = "none",
     dataset_dir: str | None = None,
     output: str = "runs/ablations",
@@ -36,8 +38,10 @@ def run_study(
         dry_run: print the plan with an estimate of time, and end.
         executor: local or ray.
         ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
-        cpus_per_run: processors that a run takes, on Ray.
+        cpus_per_run: processors that a run takes, such as 2 for four runs side by side on a CPU of 8; by default one on
+            Ray, all of them on this CPU.
         gpus_per_run: share of a GPU that a run takes, such as 0.25 for four runs side by side on each.
+        minutes: after which it ends; a run that would not be done by then is left for the next time.
         tracking: none, or mlflow.
         dataset_dir: folder that `dermaseg prepare` wrote.
         output: folder of all studies.
@@ -45,12 +49,14 @@ def run_study(
         rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".
         **overrides: further ids of the bundles' configs, for every variant, such as --image_size "[128,128]".
     """
+    begin = time.time()
     from dermaseg_monai.studies.batch import Batch, describe_plan, run_batch
     from dermaseg_monai.studies.catalogue import learning_rate_study
     from dermaseg_monai.studies.plan import plan_runs
+    from dermaseg_monai.studies.time_limit import time_limit
     from dermaseg_monai.studies.user_file import find_study
 
-    names = _words(study, "the study")
+    names = list(dict.fromkeys(_words(study, "the study")))
     if rates is not None and "learning_rate" not in names:
         raise InputError(f"--rates are those of the study learning_rate, not of {', '.join(names)}.")
     studies = [
@@ -62,26 +68,38 @@ def run_study(
     chosen = None if variants is None else _words(variants, "--variants")
     numbers = None if seeds is None else _numbers(seeds)
     plans = [plan_runs(each, output, numbers, epochs, chosen, overrides) for each in studies]
-    batch = Batch(dataset_dir or "", device, executor, ray_address, cpus_per_run, gpus_per_run, tracking)
+    runs = [run for plan in plans for run in plan]
+    limit = None if minutes is None else time_limit(minutes, begin, runs)
+    batch = Batch(
+        dataset_dir or "", device, executor, ray_address, cpus_per_run, gpus_per_run, tracking, limit
+    )
     if dry_run:
         for plan in plans:
-            print(describe_plan(plan, dataset_dir, device, gpus_per_run))
+            print(describe_plan(plan, dataset_dir, device, cpus_per_run, gpus_per_run))
         return
     if dataset_dir is None:
         raise InputError(
             "the study needs images; give --dataset_dir, a folder that `dermaseg prepare` wrote."
         )
-    unfinished = []
+    ended = run_batch(runs, batch)
     for each, plan in zip(studies, plans, strict=True):
-        ended = run_batch(each, plan, batch)
-        where = f"{output}/{each.name}"
-        print(f"{each.name}: {len(ended.pop('finished'))} of {len(plan)} runs are finished, in {where}")
-        unfinished += [f"{len(runs)} of {each.name} {_WAS[status]}" for status, runs in ended.items()]
-    if unfinished:
-        sys.exit(f"not all is done: {', '.join(unfinished)}; run the same command again to go on.")
+        finished = sum(run in plan for run in ended["finished"])
+        print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {output}/{each.name}")
+    left = [
+        f"  {what}: {', '.join(run.label for run in runs if run in ended[status])}"
+        for status, what in _WHAT.items()
+        if status in ended
+    ]
+    if left:
+        sys.exit("\n".join(["not all is done:", *left, "run the same command again to go on."]))
 
 
-_WAS = {"failed": "failed", "interrupted": "were interrupted", "running": "are being run by another batch"}
+_WHAT = {
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "waiting": "not started, for lack of time",
+    "running": "being run by another batch",
+}
 
 
 def _words(given: Any, what: str) -> list[str]:

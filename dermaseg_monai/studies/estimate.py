@@ -1,4 +1,4 @@
-"""How long a batch will take, from epochs that ran or from a short timing."""
+"""How long a batch will take, from what earlier runs took or from a short timing."""
 
 from __future__ import annotations
 
@@ -6,37 +6,23 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
+from dermaseg_monai.studies.pace import FORWARD_SHARE, Estimate, expected, paces
 from dermaseg_monai.studies.plan import Run
 from dermaseg_monai.studies.record import read_history
 
 _ISIC_2018 = {"training": 1816, "validation": 389}
 _TIMED_BATCH = 4
 _TIMED_SECONDS = 3.0
-_FORWARD_SHARE = 1 / 3  # of a training step that the forward pass takes, which is all that validation does
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Of one run.
-
-    Attributes:
-        seconds: of the epochs still to be trained.
-        source: what the estimate rests on.
-    """
-
-    seconds: float
-    source: str
 
 
 def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -> list[Estimate]:
-    """Estimate the time that each run still takes; evaluation is not counted.
+    """Estimate the time that each run still takes.
 
-    Epochs of the same variant in the same output folder tell it best. Without them, a few training steps of
-    the variant's network are timed, on the CPU with a small batch, and scaled to the images of an epoch.
+    Runs of the same variant in the same output folder tell it best. Without them, a few training steps of
+    the variant's network are timed, on the CPU with a small batch, and scaled to the images of an epoch; what
+    loading and evaluation take is left out.
 
     Args:
         runs: the plan.
@@ -47,36 +33,23 @@ def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -
         An estimate for each run.
     """
     sizes = _sizes(dataset_dir)
-    measured = {name: _from_history(run) for name, run in {run.variant.name: run for run in runs}.items()}
+    known = paces(runs[0].output)
     timed: dict[str, float] = {}
     estimates = []
     for run in runs:
-        left = max(0, run.planned_epochs - len(read_history(run.folder)))
-        seconds, source = measured[run.variant.name], "epochs that ran"
-        if seconds is None:
+        variant = f"{run.study.name}/{run.variant.name}"
+        measured = expected(run, [pace for pace in known if pace.variant == variant])
+        if measured is None:
+            left = max(0, run.planned_epochs - len(read_history(run.folder)))
             config = json.loads(run.files()["configs/train.json"])
             key = json.dumps([config[name] for name in ("network_def", "image_size", "batch_size")])
             if key not in timed:
                 timed[key] = _seconds_per_image(config, device)
-            validated = sizes["validation"] * _FORWARD_SHARE / int(config["val_interval"])
+            validated = sizes["validation"] * FORWARD_SHARE / int(config["val_interval"])
             images = math.ceil(sizes["training"] * float(config["data_fraction"])) + validated
-            seconds, source = timed[key] * images, "a short timing"
-        estimates.append(Estimate(left * seconds, source))
+            measured = Estimate(left * timed[key] * images, "a short timing without evaluation")
+        estimates.append(measured)
     return estimates
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _from_history(run: Run) -> float | None:
-    """Seconds of an epoch, the median over all seeds of the variant."""
-    rows = [row for folder in run.folder.parent.glob("seed*") for row in read_history(folder)]
-    return median(row["seconds"] for row in rows) if rows else None
 
 
 def _sizes(dataset_dir: str | None) -> dict[str, int]:

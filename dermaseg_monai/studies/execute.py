@@ -16,7 +16,7 @@ from typing import Any
 
 from dermaseg_monai.files import write_text
 from dermaseg_monai.studies.lock import LockedError, locked
-from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.studies.plan import Run, is_trained
 from dermaseg_monai.studies.record import (
     environment,
     git_revision,
@@ -25,6 +25,7 @@ from dermaseg_monai.studies.record import (
     read_record,
     write_record,
 )
+from dermaseg_monai.studies.time_limit import TimeLimit
 
 _LAST_LINES = 12
 _CONFIGS = {
@@ -42,12 +43,14 @@ class Settings:
         device: such as ``cpu`` or ``cuda:1``; None for the config's own choice.
         environ: variables of the process that trains, besides the present ones.
         lock_wait: seconds to wait for a run that another process is at.
+        limit: the time that there is for all runs; None for as long as they take.
     """
 
     dataset_dir: str
     device: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     lock_wait: float = 0.0
+    limit: TimeLimit | None = None
 
 
 class Children:
@@ -58,8 +61,8 @@ class Children:
         self._processes: set[subprocess.Popen] = set()
         self._guard = threading.Lock()
 
-    def wait(self, command: list[str], **options: Any) -> int:
-        """Run a command to its end; gives its exit status, negative where a signal ended it."""
+    def wait(self, command: list[str], seconds: float | None = None, **options: Any) -> int:
+        """Run a command to its end, or kill it after ``seconds``; gives its exit status, below 0 for a signal's."""
         with self._guard:
             if self.ended:
                 return -signal.SIGKILL
@@ -67,6 +70,9 @@ class Children:
             process = subprocess.Popen(command, start_new_session=True, **options)
             self._processes.add(process)
         try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
         finally:
             with self._guard:
@@ -93,8 +99,9 @@ def execute(run: Run, settings: Settings, children: Children | None = None) -> d
         children: where the batch keeps its processes.
 
     Returns:
-        The run's record, its ``status`` being ``finished``, ``failed``, ``interrupted`` (the batch was ended) or
-        ``running`` (another process is at it).
+        The run's record, its ``status`` being ``finished``, ``failed``, ``interrupted`` (the batch was ended, or the
+        time was over), ``waiting`` (there is no time to start it, its ``error`` says why) or ``running`` (another
+        process is at it).
     """
     children = children or Children()
     try:
@@ -102,6 +109,9 @@ def execute(run: Run, settings: Settings, children: Children | None = None) -> d
             record = read_record(run.folder)
             if record.get("status") == "finished":
                 return record
+            refusal = settings.limit.refusal(run) if settings.limit else None
+            if refusal:
+                return {**record, "status": "waiting", "error": refusal}
             return _execute(run, settings, children, descriptor, record)
     except LockedError:
         return {**read_record(run.folder), "status": "running"}
@@ -113,7 +123,7 @@ def _execute(
     if not before:  # what an earlier attempt has begun goes on with its own files
         for path, text in run.files().items():
             write_text(run.folder / path, text)
-    started = time.monotonic()
+    started, limit = time.monotonic(), settings.limit
     places = ["--dataset_dir", settings.dataset_dir]
     if settings.device is not None:
         places += ["--device", f'$torch.device("{settings.device}")']
@@ -150,6 +160,7 @@ def _execute(
             begin = stream.tell()
             code = children.wait(
                 [sys.executable, "-m", "dermaseg_monai.studies.leash", *command],
+                seconds=max(0.0, limit.left()) if limit else None,
                 cwd=run.folder,
                 env={**os.environ, **settings.environ},
                 stdin=subprocess.PIPE,
@@ -159,7 +170,8 @@ def _execute(
             )
         if code != 0:
             break
-    status = "finished" if code == 0 else "interrupted" if children.ended else "failed"
+    ended = children.ended or (limit is not None and limit.left() <= 0)
+    status = "finished" if code == 0 else "interrupted" if ended else "failed"
     record |= {
         "status": status,
         "finished": now() if status == "finished" else None,
@@ -169,18 +181,6 @@ def _execute(
     }
     write_record(run.folder, record)
     return record
-
-
-def is_trained(run: Run) -> bool:
-    """Whether a run's training is complete.
-
-    The trainer removes ``last.pt`` at its end. Before that, it is missing only until the first epoch has been
-    stored, and an early stop needs two epochs at least.
-    """
-    models = run.folder / "models"
-    if not (models / "model.pt").is_file() or (models / "last.pt").is_file():
-        return False
-    return len(read_history(run.folder)) >= min(2, run.planned_epochs)
 
 
 def _quoted(word: str) -> str:

@@ -6,31 +6,39 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from itertools import cycle, islice
 from queue import SimpleQueue
 from typing import Any
 
 from dermaseg_monai.studies.execute import Children, Settings, execute
 from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.studies.record import read_record
 
 # a lost node's training holds its lock until its leash is noticed, and a retry must outwait that
 _LOCK_WAIT_S = 120.0
 
+# after its time limit, what a cluster has to say that the runs have ended
+_LAST_WORDS_S = 15.0
+
 Outcome = tuple[Run, dict[str, Any]]
 
 
-def run_locally(runs: Sequence[Run], settings: Settings, share: float | None = None) -> Iterator[Outcome]:
+def run_locally(
+    runs: Sequence[Run], settings: Settings, cpus: float | None = None, gpus: float | None = None
+) -> Iterator[Outcome]:
     """Execute runs on this machine, as many at once as it has places.
 
     Args:
         runs: what to do, in this order.
         settings: of the batch.
-        share: of a GPU that a run takes; None for a whole one.
+        cpus: processors that a run takes, see :func:`places`.
+        gpus: share of a GPU that a run takes.
 
     Yields:
         Each run with its record, as it ends. Where the caller is interrupted, so are the runs at hand.
     """
     free: SimpleQueue[dict[str, str]] = SimpleQueue()
-    environs = places(settings.device, share)
+    environs = places(settings.device, cpus, gpus)
     for environ in environs:
         free.put(environ)
     children = Children()
@@ -54,7 +62,7 @@ def run_locally(runs: Sequence[Run], settings: Settings, share: float | None = N
 
 
 def run_on_ray(
-    runs: Sequence[Run], settings: Settings, address: str | None, cpus: float, gpus: float | None
+    runs: Sequence[Run], settings: Settings, address: str | None, cpus: float | None, gpus: float | None
 ) -> Iterator[Outcome]:
     """Execute runs on a Ray cluster whose nodes all see the dataset and the output folder.
 
@@ -64,7 +72,7 @@ def run_on_ray(
         runs: what to do.
         settings: of the batch.
         address: of the cluster; None for this machine.
-        cpus: processors that a run takes.
+        cpus: processors that a run takes; None for one.
         gpus: share of a GPU that a run takes; None for a whole one where the cluster has any.
 
     Yields:
@@ -76,22 +84,41 @@ def run_on_ray(
         if gpus is None:
             gpus = 1.0 if settings.device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
         calls = [(run, replace(settings, lock_wait=_LOCK_WAIT_S)) for run in runs]
-        for index, result in on_ray(ray, execute, calls, cpus, gpus):
+        end = settings.limit.end + _LAST_WORDS_S if settings.limit else None
+        left = dict(enumerate(runs))
+        for index, result in on_ray(ray, execute, calls, cpus or 1.0, gpus, end):
             if isinstance(result, BaseException):
                 result = {"status": "failed", "error": f"{type(result).__name__}: {result}"}
-            yield runs[index], result
+            yield left.pop(index), result
+        for run in left.values():  # the cluster had no place for them, or lost them
+            status = "interrupted" if read_record(run.folder) else "waiting"
+            yield run, {"status": status, "error": "the time is over"}
 
 
-def places(device: str | None, share: float | None = None) -> list[dict[str, str]]:
-    """For each run that this machine takes at once, the environment that shows it its GPU and no other.
+def places(device: str | None, cpus: float | None = None, gpus: float | None = None) -> list[dict[str, str]]:
+    """For each run that this machine takes at once, its environment, which shows it its GPU and no other.
 
     Args:
         device: the one that all runs are to use, such as ``cpu`` or ``cuda:1``; None for every GPU.
-        share: of a GPU that a run takes, above 0 and up to 1; None for a whole one. The CPU takes one run.
+        cpus: processors that a run takes, as many as its threads; None for all of them on the CPU, and for any number
+            beside a GPU.
+        gpus: share of a GPU that a run takes, above 0 and up to 1; None for a whole one.
     """
     found = [{}] if device is not None else _gpus() or [{}]
     on_gpu = found != [{}] or (device or "").startswith("cuda")
-    return found * (int(1 / share + 1e-9) if on_gpu and share is not None else 1)
+    by_gpu = len(found) * int(1 / (gpus or 1) + 1e-9) if on_gpu else None
+    if cpus is None:
+        return list(islice(cycle(found), by_gpu or 1))
+    by_cpu = max(1, int(_processors() / cpus + 1e-9))
+    threads = {"OMP_NUM_THREADS": str(max(1, int(cpus)))}
+    return [threads | place for place in islice(cycle(found), min(by_gpu or by_cpu, by_cpu))]
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # fewer than there are, under Slurm and in containers
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _gpus() -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from dermaseg_monai.files import write_text
 from dermaseg_monai.studies.bundles import base_config, run_files
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.lock import LockedError, is_locked, lock_of, locked
-from dermaseg_monai.studies.record import read_record, write_record
+from dermaseg_monai.studies.record import read_history, read_record, write_record
 from dermaseg_monai.zoo.config_ids import nearest
 
 _LOCK_WAIT_S = 60.0
@@ -161,6 +161,18 @@ def write_study(study: Study, runs: Sequence[Run]) -> None:
         earlier = before.get("seeds", [])
         content["seeds"] = sorted({*earlier, *(run.seed for run in runs)})
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def is_trained(run: Run) -> bool:
+    """Whether a run's training is complete.
+
+    The trainer removes ``last.pt`` at its end. Before that, it is missing only until the first epoch has been
+    stored, and an early stop needs two epochs at least.
+    """
+    models = run.folder / "models"
+    if not (models / "model.pt").is_file() or (models / "last.pt").is_file():
+        return False
+    return len(read_history(run.folder)) >= min(2, run.planned_epochs)
 
 
 def _extra(variant: Variant, epochs: int | None, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         code=1,
     )
-    assert "1 of small failed" in said
+    assert "failed: small/bad/seed0" in said
     return folder / "runs"
 
 

@@ -1,4 +1,4 @@
-"""What ``dermaseg study run`` refuses before any run starts."""
+"""What ``dermaseg study run`` refuses before any run starts, and what it says in the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.studies.command import run_study
-from dermaseg_monai.studies.plan import plan_runs
+from dermaseg_monai.studies.execute import Settings
+from dermaseg_monai.studies.plan import Run, plan_runs
 from tests.data.discs import write_dataset
 
 from .small import write_file
@@ -26,6 +27,8 @@ from .small import write_file
         ({"tracking": "nonsense"}, "there is no tracking 'nonsense'; choose none or mlflow."),
         ({"gpus_per_run": 2}, "gpus_per_run is 2; give a share above 0, up to 1"),
         ({"gpus_per_run": "half"}, "gpus_per_run is half; give a share above 0, up to 1"),
+        ({"cpus_per_run": 0}, "cpus_per_run is 0; give a number above 0, such as 2."),
+        ({"minutes": 0}, "--minutes is 0; give the time that there is, such as 55."),
         ({"device": "cuda:99"}, "there is no device 'cuda:99' on this machine; give cpu"),
     ],
 )
@@ -65,3 +68,36 @@ def test_encoder_weights_of_a_whole_batch(
     monkeypatch.setattr("torch.hub.download_url_to_file", None)
     run_study("architecture", seeds=0, variants="lesion_mobilenetv2_unet", dry_run=True, device="cpu")
     assert "a short timing" in capsys.readouterr().out
+
+
+def test_the_last_lines_name_what_is_left_of_each_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_dataset(tmp_path / "discs")
+    for name in ("one", "two"):
+        write_file(tmp_path, name=name).rename(tmp_path / f"{name}.json")
+    statuses = {
+        "one/plain/seed0": "finished",
+        "one/tversky/seed0": "waiting",
+        "two/plain/seed0": "waiting",
+        "two/tversky/seed0": "interrupted",
+    }
+
+    def execute(run: Run, settings: Settings, children: Any) -> dict[str, Any]:
+        return {"status": statuses[run.label], "error": "the time is over", "minutes": 1.0}
+
+    monkeypatch.setattr("dermaseg_monai.studies.executors.execute", execute)
+    studies = f"{tmp_path / 'one.json'},{tmp_path / 'two.json'}"
+    with pytest.raises(SystemExit) as caught:
+        run_study(studies, dataset_dir=str(dataset), output=str(tmp_path / "runs"), device="cpu", minutes=5)
+    assert capsys.readouterr().out == (
+        f"one: 1 of 2 runs are finished, in {tmp_path}/runs/one\n"
+        f"two: 0 of 2 runs are finished, in {tmp_path}/runs/two\n"
+    )
+    assert caught.value.code == (
+        "not all is done:\n"
+        "  interrupted: two/tversky/seed0\n"
+        "  not started, for lack of time: one/tversky/seed0, two/plain/seed0\n"
+        "run the same command again to go on."
+    )
+    assert all((tmp_path / "runs" / name / "study.json").is_file() for name in ("one", "two"))

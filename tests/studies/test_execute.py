@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dermaseg_monai.studies import executors
-from dermaseg_monai.studies.execute import Settings, is_trained
+from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.lock import LockedError, is_locked, locked
-from dermaseg_monai.studies.plan import Run, plan_runs
+from dermaseg_monai.studies.plan import Run, is_trained, plan_runs
 from dermaseg_monai.studies.record import write_record
 from dermaseg_monai.studies.user_file import load_study
 
@@ -70,11 +70,29 @@ def test_runs_have_their_places_on_each_gpu(run: Run, on_each: int, monkeypatch:
 
     monkeypatch.setattr(executors, "execute", execute)
     share = None if on_each == 1 else 1 / on_each
-    ended = list(executors.run_locally([run] * 4 * on_each, Settings("data"), share))
+    ended = list(executors.run_locally([run] * 4 * on_each, Settings("data"), gpus=share))
     assert [record["status"] for _, record in ended] == ["finished"] * 4 * on_each
     assert sorted(used) == ["4"] * 2 * on_each + ["6"] * 2 * on_each
 
 
-def test_only_a_gpu_is_shared() -> None:
-    assert len(executors.places("cpu", share=0.25)) == 1
-    assert len(executors.places("cuda:0", share=0.25)) == 4
+@pytest.mark.parametrize(
+    ("device", "cpus", "gpus", "environments"),
+    [
+        ("cpu", None, 0.25, [{}]),
+        ("cpu", 2, None, [{"OMP_NUM_THREADS": "2"}] * 8),
+        ("cpu", 0.5, None, [{"OMP_NUM_THREADS": "1"}] * 32),
+        ("cpu", 40, None, [{"OMP_NUM_THREADS": "40"}]),
+        ("cuda:0", None, 0.25, [{}] * 4),
+        ("cuda:0", 2, 1 / 8, [{"OMP_NUM_THREADS": "2"}] * 8),
+        ("cuda:0", 8, 1 / 8, [{"OMP_NUM_THREADS": "8"}] * 2),  # as many as the processors allow
+    ],
+)
+def test_places_of_sixteen_processors(
+    device: str,
+    cpus: float | None,
+    gpus: float | None,
+    environments: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executors, "_processors", lambda: 16)
+    assert executors.places(device, cpus, gpus) == environments

@@ -106,7 +106,7 @@ def test_a_device_that_is_none(tmp_path: Path) -> None:
     study = load_study(write_file(tmp_path))
     dataset = str(write_dataset(tmp_path / "discs"))
     with pytest.raises(InputError, match="there is no device 'gpu'"):
-        run_batch(study, plan_runs(study, tmp_path), Batch(dataset, device="gpu"))
+        run_batch(plan_runs(study, tmp_path), Batch(dataset, device="gpu"))
 
 
 def test_a_device_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
