@@ -17,24 +17,17 @@ from dermaseg_monai.engines.schedule import EarlyStop, LearningRate, OneCycle
 from dermaseg_monai.engines.scores import LesionScores
 from dermaseg_monai.engines.seeding import EpochSeed
 from dermaseg_monai.engines.switch import switch
-from dermaseg_monai.engines.thresholds import (
-    CountProbabilitiesd,
-    FitThresholds,
-    ForgetThresholds,
-    stored_thresholds,
-)
+from dermaseg_monai.engines.thresholds import FitThresholds, stored_thresholds
 from dermaseg_monai.engines.trainer import Evaluator, Trainer
 from dermaseg_monai.engines.uncertainty_scores import UncertaintyScores, risk_coverage
 
 __all__ = [
     "AttributeScores",
-    "CountProbabilitiesd",
     "EarlyStop",
     "EpochSeed",
     "Evaluator",
     "FitThresholds",
     "FlipInferer",
-    "ForgetThresholds",
     "LearningRate",
     "LesionScores",
     "MapInferer",

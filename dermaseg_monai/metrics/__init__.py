@@ -21,7 +21,12 @@ from dermaseg_monai.metrics.auc import (
     score_histogram,
 )
 from dermaseg_monai.metrics.counts import COUNT_NAMES, confusion_counts
-from dermaseg_monai.metrics.handlers import CurveHandler, SegmentationHandler, prediction_and_label
+from dermaseg_monai.metrics.handlers import (
+    CurveHandler,
+    FittedJaccardHandler,
+    SegmentationHandler,
+    prediction_and_label,
+)
 from dermaseg_monai.metrics.masks import MODES, prediction_masks
 from dermaseg_monai.metrics.reductions import (
     METRICS,
@@ -40,6 +45,7 @@ from dermaseg_monai.metrics.thresholds import (
     best_thresholds,
     counts_at_thresholds,
     probability_histogram,
+    scores_at,
 )
 
 __all__ = [
@@ -51,6 +57,7 @@ __all__ = [
     "REDUCTIONS",
     "THRESHOLDS",
     "CurveHandler",
+    "FittedJaccardHandler",
     "ScoreHistogram",
     "SegmentationHandler",
     "SegmentationMetric",
@@ -75,6 +82,7 @@ __all__ = [
     "roc_auc",
     "roc_auc_error",
     "score_histogram",
+    "scores_at",
     "sensitivity",
     "specificity",
     "threshold_jaccard",

@@ -43,15 +43,30 @@ def score_histogram(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         )
     if not scores.is_floating_point():
         raise InputError(f"Scores have dtype {scores.dtype}; give the logits, not masks made from them.")
-    channels = scores.shape[1]
-    scores = scores.detach().as_subclass(torch.Tensor)
+    return count_bins(_bins(scores.detach().as_subclass(torch.Tensor)), target, BINS)
+
+
+def count_bins(index: torch.Tensor, target: torch.Tensor, bins: int) -> torch.Tensor:
+    """Count the pixels of each bin, apart for background and foreground.
+
+    Runs on the device of its arguments and never waits for it.
+
+    Args:
+        index: each pixel's bin, ``(B, C, H, W)`` int64 in [0, ``bins``).
+        target: masks of the same shape; what is above 0.5 is foreground.
+        bins: how many there are.
+
+    Returns:
+        ``(2, C, bins)`` int64, background first.
+    """
+    channels = index.shape[1]
     foreground = target.detach().as_subclass(torch.Tensor) > 0.5
-    channel = torch.arange(channels, device=scores.device).view(1, -1, 1, 1)
-    index = ((foreground * channels + channel) * BINS + _bins(scores)).flatten()
-    histogram = torch.zeros(2 * channels * BINS, dtype=torch.int64, device=scores.device)
+    channel = torch.arange(channels, device=index.device).view(1, -1, 1, 1)
+    index = ((foreground * channels + channel) * bins + index).flatten()
+    histogram = torch.zeros(2 * channels * bins, dtype=torch.int64, device=index.device)
     # bincount would wait for the device to learn the largest index
     histogram.scatter_add_(0, index, torch.ones_like(index))
-    return histogram.view(2, channels, BINS)
+    return histogram.view(2, channels, bins)
 
 
 def roc_auc(histogram: torch.Tensor) -> torch.Tensor:

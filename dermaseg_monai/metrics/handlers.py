@@ -9,10 +9,17 @@ import torch
 from ignite.metrics import Metric
 from monai.handlers import IgniteMetricHandler
 
+from dermaseg_monai.distributed import gather_objects
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics.auc import CURVES, ScoreHistogram
 from dermaseg_monai.metrics.masks import check_mode, prediction_masks
 from dermaseg_monai.metrics.segmentation import SegmentationMetric
+from dermaseg_monai.metrics.thresholds import (
+    THRESHOLDS,
+    best_thresholds,
+    probability_histogram,
+    scores_at,
+)
 
 
 def prediction_and_label(output: Any) -> tuple[Any, Any]:
@@ -163,3 +170,65 @@ class CurveHandler(Metric):
         """
         self.per_channel = CURVES[self.curve](self.histogram.gather())
         return self.per_channel.nanmean().item()
+
+
+class FittedJaccardHandler(Metric):
+    """Ignite metric of the official Jaccard index at each channel's best threshold, on raw logits.
+
+    How well a network finds a rare attribute does not show at 0.5, which its probabilities may never reach. At
+    the end of the epoch the mean over the channels stands in ``engine.state.metrics[name]``, equal in all
+    processes, and what thresholds can be fitted on, ``(2, C, THRESHOLDS + 1)`` float64, in the attribute
+    ``histogram``: see :func:`dermaseg_monai.metrics.best_thresholds`.
+
+    Args:
+        channels: number of attributes C, each the logit of a sigmoid.
+        output_transform: makes a (logits, label) pair from ``engine.state.output``.
+    """
+
+    def __init__(
+        self, channels: int, output_transform: Callable[[Any], tuple[Any, Any]] = prediction_and_label
+    ) -> None:
+        self.channels = channels
+        self.histogram = torch.zeros((2, channels, THRESHOLDS + 1), dtype=torch.float64)
+        super().__init__(output_transform, skip_unrolling=True)
+
+    def reset(self) -> None:
+        """Forget all pixels."""
+        # by the number of pixels of an image, which its counts are divided by
+        self._counts: dict[int, torch.Tensor] = {}
+
+    def update(self, output: Sequence[Any]) -> None:
+        """Count one batch.
+
+        Args:
+            output: logits and label, ``(B, C, H, W)`` each or lists of ``(C, H, W)``.
+
+        Raises:
+            InputError: they do not fit each other or the channels.
+        """
+        logits, label = output
+        if not isinstance(logits, torch.Tensor):
+            for pair in zip(logits, label, strict=True):
+                self.update([each[None] for each in pair])
+            return
+        if logits.shape[1] != self.channels:
+            raise InputError(f"logits have {logits.shape[1]} channels; give {self.channels} as announced.")
+        pixels = logits.shape[-2] * logits.shape[-1]
+        counts = probability_histogram(logits.float().sigmoid(), label)
+        self._counts[pixels] = counts + self._counts[pixels] if pixels in self._counts else counts
+
+    def compute(self) -> float:
+        """Score the images of all processes.
+
+        Returns:
+            The macro Jaccard index at the thresholds that maximise it.
+        """
+        totals: dict[int, torch.Tensor] = {}
+        for share in gather_objects([{pixels: counts.cpu() for pixels, counts in self._counts.items()}]):
+            for pixels, counts in share.items():
+                totals[pixels] = counts + totals.get(pixels, 0)
+        self.histogram = torch.zeros_like(self.histogram)
+        for pixels, counts in sorted(totals.items()):
+            self.histogram += counts.double() / pixels
+        jaccard, _ = scores_at(self.histogram, best_thresholds(self.histogram))
+        return jaccard.mean().item()

@@ -8,9 +8,12 @@ score at each of the 4,097 thresholds is that of masks made with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.metrics.auc import count_bins
 
 THRESHOLDS = 2**12
 """Steps between the thresholds 0 and 1."""
@@ -20,29 +23,27 @@ OBJECTIVES = ("macro", "micro")
 
 
 def probability_histogram(probability: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Count one image's probabilities, apart for background and foreground, as shares of its pixels.
+    """Count the pixels of each probability, apart for background and foreground.
+
+    Runs on the device of its arguments and never waits for it.
 
     Args:
-        probability: ``(C, H, W)``, 0 to 1.
-        target: masks ``(C, H, W)``; what is above 0 is foreground.
+        probability: ``(B, C, H, W)``, floating, 0 to 1. NaN counts as 0.
+        target: masks ``(B, C, H, W)``; what is above 0.5 is foreground.
 
     Returns:
-        ``(2, C, THRESHOLDS + 1)`` float64; those of several images add up. The last bin holds exactly 1.
+        ``(2, C, THRESHOLDS + 1)`` int64; those of images of one size add up, others after division by their
+        pixels. The last bin holds exactly 1.
 
     Raises:
         InputError: the shapes differ.
     """
-    if probability.ndim != 3 or probability.shape != target.shape:
+    if probability.ndim != 4 or probability.shape != target.shape:
         raise InputError(
-            f"Probabilities {tuple(probability.shape)} and target {tuple(target.shape)} differ; give (C, H, W)."
+            f"Probabilities {tuple(probability.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W)."
         )
-    bins = THRESHOLDS + 1
-    histogram = torch.zeros((2, len(probability), bins), dtype=torch.float64)
-    for channel, (values, mask) in enumerate(zip(probability, target, strict=True)):
-        index = (values.as_subclass(torch.Tensor).float() * THRESHOLDS).long().flatten()
-        index += bins * (mask.as_subclass(torch.Tensor) > 0).long().flatten()
-        histogram[:, channel] = torch.bincount(index, minlength=2 * bins).view(2, bins).double()
-    return histogram / probability[0].numel()
+    index = (probability.detach().as_subclass(torch.Tensor).float().nan_to_num() * THRESHOLDS).long()
+    return count_bins(index, target, THRESHOLDS + 1)
 
 
 def counts_at_thresholds(histogram: torch.Tensor) -> torch.Tensor:
@@ -79,7 +80,7 @@ def best_thresholds(histogram: torch.Tensor, objective: str = "macro") -> list[f
     Reference: Dinkelbach, "On Nonlinear Fractional Programming", Management Science 1967.
     """
     if objective not in OBJECTIVES:
-        raise InputError(f"Unknown objective '{objective}'; choose one of {', '.join(OBJECTIVES)}.")
+        raise InputError(f"unknown objective '{objective}'; choose one of {', '.join(OBJECTIVES)}.")
     counts = counts_at_thresholds(histogram)
     tp, union = counts[..., 0], counts.sum(-1)
     present = histogram[1].sum(-1) > 0
@@ -96,3 +97,20 @@ def best_thresholds(histogram: torch.Tensor, objective: str = "macro") -> list[f
     return [
         index / THRESHOLDS if has else 0.5 for index, has in zip(best.tolist(), present.tolist(), strict=True)
     ]
+
+
+def scores_at(histogram: torch.Tensor, thresholds: Sequence[float]) -> tuple[torch.Tensor, float]:
+    """The official Jaccard indices of masks made with a threshold for each channel.
+
+    Args:
+        histogram: ``(2, C, THRESHOLDS + 1)``, summed over images.
+        thresholds: one per channel, multiples of 1 / 4096.
+
+    Returns:
+        Each channel's index, ``(C,)`` float64, 1 where there is neither mask nor prediction; and the micro
+        index, that of all together.
+    """
+    places = [round(threshold * THRESHOLDS) for threshold in thresholds]
+    tp, fp, fn = counts_at_thresholds(histogram)[places, range(len(places))].unbind(-1)
+    union = tp + fp + fn
+    return torch.where(union > 0, tp / union, 1.0), float(tp.sum() / union.sum().clamp(min=1e-300))

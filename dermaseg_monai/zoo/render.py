@@ -54,7 +54,6 @@ def render(bundle: Bundle) -> dict[str, str]:
         "inference": _changed("inference", bundle, _shared(bundle, bundle.network) | dict(bundle.inference)),
         "multi_gpu_train": _changed("multi_gpu_train", bundle),
         **({} if bundle.checkpoint else {"dictionary_train": _changed("dictionary_train", bundle)}),
-        **({"fit_thresholds": _base("fit_thresholds")} if bundle.task == "attribute" else {}),
         "metadata": metadata(bundle),
     }
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from tests.bundles.tester import BundleTester
 
 class AttributeTester(BundleTester):
     """Checks of what differs where there are five masks for each photo."""
+
+    kept: ClassVar[set[str]] = {"model.pt", "thresholds.json"}
 
     def check_evaluation(self, output: Path, prepared: Path, test: list[dict[str, Any]]) -> None:
         table = pd.read_csv(output / "metrics.csv")
@@ -69,29 +72,44 @@ class AttributeTester(BundleTester):
         assert pd.read_csv(output / "failures.csv")["id"].tolist() == ["damaged"]
 
 
+def of_one_size(prepared: Path, copy: Path, size: tuple[int, int]) -> Path:
+    """A prepared folder with all photos and masks brought to ``size`` (width, height)."""
+    shutil.copytree(prepared, copy, ignore=shutil.ignore_patterns("cache"))
+    for path in copy.rglob("*.*"):
+        if path.suffix in (".jpg", ".png"):
+            Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
+    return copy
+
+
 class TestUNet(AttributeTester):
     name = "attribute_unet"
     tiny: ClassVar[dict[str, Any]] = {"network_def#features": [4, 8, 8]}
 
     def test_fitted_thresholds_are_used_and_reach_what_they_promise(
-        self, folder: Path, work: dict[str, Any]
+        self, folder: Path, work: dict[str, Any], prepared: Path, tmp_path: Path
     ) -> None:
-        overrides = self.overrides(work, "thresholds")
-        names = ("train", "evaluate", "fit_thresholds")
-        run(run_id="evaluating", config_file=self.configs(folder, *names), **overrides)
-        stored = Path(work["ckpt_dir"]) / "thresholds.json"
-        try:
-            fitted = json.loads(stored.read_text())
-            overrides["section"] = "validation"
-            run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides)
-            summary = json.loads((Path(overrides["output_dir"]) / "summary.json").read_text())
-            assert summary["settings"]["threshold"] == list(fitted["thresholds"].values())
-            for name in ATTRIBUTES:
-                promised = fitted["jaccard_fitted"][name]
-                assert summary["attributes"][name]["jaccard"] == pytest.approx(promised, abs=1e-6)
-                assert promised >= fitted["jaccard_at_half"][name]
-        finally:
-            stored.unlink()
+        dataset = of_one_size(prepared, tmp_path / "data", (80, 64))
+        overrides = self.overrides(work, "thresholds") | {
+            "dataset_dir": str(dataset),
+            "ckpt_dir": str(tmp_path),
+            "output_dir": str(tmp_path / "output"),
+            "image_size": [64, 80],  # the photos' own, so that evaluation sees what validation saw
+            "amp": False,
+        }
+        run(run_id="training", config_file=self.configs(folder, "train"), max_epochs=2, **overrides)
+        fitted = json.loads((tmp_path / "thresholds.json").read_text())
+        history = pd.read_csv(tmp_path / "output" / "history.csv").set_index("epoch")
+        assert history["val_macro_jaccard"].idxmax() == fitted["epoch"]
+        assert history["val_macro_jaccard"].max() == pytest.approx(
+            fitted["jaccard_fitted"]["macro"], abs=1e-5
+        )
+        overrides["section"] = "validation"
+        run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides)
+        summary = json.loads((tmp_path / "output" / "summary.json").read_text())
+        assert summary["settings"]["threshold"] == list(fitted["thresholds"].values())
+        for name in ATTRIBUTES:
+            promised = fitted["jaccard_fitted"][name]
+            assert summary["attributes"][name]["jaccard"] == pytest.approx(promised, abs=1e-6)
 
     def test_show_draws_truth_and_prediction(
         self, work: dict[str, Any], prepared: Path, tmp_path: Path
@@ -136,7 +154,7 @@ class TestUNet(AttributeTester):
         )
         history = pd.read_csv(tmp_path / "output" / "history.csv")
         assert np.isfinite(history.to_numpy()).all()
-        assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.pt"]
+        assert {path.name for path in (tmp_path / "models").iterdir()} == self.kept
         assert (tmp_path / "output" / "class_weights.json").is_file() == loss.startswith("weighted")
 
     def test_dictionary_pipeline_samples_and_weighs_as_the_resident_one(

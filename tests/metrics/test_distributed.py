@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from ignite.engine import Engine
 
-from dermaseg_monai.metrics import CurveHandler, SegmentationHandler, SegmentationMetric
+from dermaseg_monai.metrics import CurveHandler, FittedJaccardHandler, SegmentationHandler, SegmentationMetric
 from tests.processes import run_together
 
 IMAGES = 7
@@ -28,9 +28,12 @@ def scores(images: list[int]) -> dict[str, torch.Tensor]:
         SegmentationHandler("jaccard", "multilabel", reduction).attach(engine, reduction)
     for curve in ("roc_auc", "average_precision"):
         CurveHandler(5, curve).attach(engine, curve)
+    fitted = FittedJaccardHandler(5)
+    fitted.attach(engine, "fitted")
     batches = [images[start : start + 2] for start in range(0, len(images), 2)]
     state = engine.run([{"pred": logits[batch], "label": labels[batch]} for batch in batches])
     found = {name: torch.tensor(score, dtype=torch.float64) for name, score in state.metrics.items()}
+    found["histogram"] = fitted.histogram
     found["per image"] = state.metric_details["image_mean"]
     return found
 

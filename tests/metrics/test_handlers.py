@@ -11,10 +11,13 @@ from monai.engines import SupervisedEvaluator
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import (
+    THRESHOLDS,
     CurveHandler,
+    FittedJaccardHandler,
     SegmentationHandler,
     aggregate,
     average_precision,
+    best_thresholds,
     confusion_counts,
     prediction_and_label,
     roc_auc,
@@ -175,3 +178,44 @@ def test_wrong_input_is_named():
     SegmentationHandler(mode="binary").attach(engine, "score")
     with pytest.raises(InputError, match="mode 'binary' takes 1"):
         engine.run(batches())
+
+
+def best_macro_jaccard(logits, labels):
+    """By trying every threshold on masks: per channel the best official index."""
+    probability = [each.sigmoid() for each in logits]
+    scores = []
+    for place in range(THRESHOLDS + 1):
+        counts = torch.cat(
+            [
+                confusion_counts((one >= place / THRESHOLDS)[None], label[None])
+                for one, label in zip(probability, labels, strict=True)
+            ]
+        )
+        scores.append(aggregate(counts, "jaccard", "pooled_macro", per_channel=True))
+    return torch.stack(scores).max(dim=0).values.mean().item()
+
+
+def test_fitted_jaccard_is_that_of_the_best_of_all_thresholds():
+    logits, labels = LOGITS - 3, LABELS  # nearly nothing reaches one half
+    handler = FittedJaccardHandler(5)
+    fitted = run(handler, batches(logits, labels)).metrics["score"]
+    assert fitted == pytest.approx(best_macro_jaccard(logits, labels), abs=1e-12)
+    at_half = run(SegmentationHandler("jaccard", "multilabel", "pooled_macro"), batches(logits, labels))
+    assert fitted > at_half.metrics["score"] + 0.2
+    assert max(best_thresholds(handler.histogram)) < 0.5
+
+
+def test_fitted_jaccard_of_images_of_several_sizes():
+    logits = [LOGITS[0], LOGITS[1, :, :6, :5], LOGITS[2, :, :3]]
+    labels = [LABELS[0], LABELS[1, :, :6, :5], LABELS[2, :, :3]]
+    outputs = [{"pred": logits[:2], "label": labels[:2]}, {"pred": logits[2:], "label": labels[2:]}]
+    score = run(FittedJaccardHandler(5), outputs).metrics["score"]
+    assert score == pytest.approx(best_macro_jaccard(logits, labels), abs=1e-12)
+
+
+def test_fitted_jaccard_starts_afresh_each_epoch():
+    handler = FittedJaccardHandler(5)
+    first = run(handler, batches()).metrics["score"]
+    assert run(handler, batches()).metrics["score"] == first
+    with pytest.raises(InputError, match="logits have 5 channels; give 4 as announced"):
+        run(FittedJaccardHandler(4), batches())

@@ -13,6 +13,7 @@ from dermaseg_monai.metrics import (
     confusion_counts,
     counts_at_thresholds,
     probability_histogram,
+    scores_at,
 )
 
 
@@ -38,7 +39,37 @@ def _official(
 
 
 def _total(images: list) -> torch.Tensor:
-    return torch.stack([probability_histogram(*image) for image in images]).sum(dim=0)
+    shares = [
+        probability_histogram(probability[None], target[None]).double() / target[0].numel()
+        for probability, target in images
+    ]
+    return torch.stack(shares).sum(dim=0)
+
+
+def test_batches_count_as_their_images_do() -> None:
+    images = [(torch.rand(2, 6, 5), torch.rand(2, 6, 5) < 0.5) for _ in range(3)]
+    together = probability_histogram(*(torch.stack(part) for part in zip(*images, strict=True)))
+    single = [probability_histogram(probability[None], target[None]) for probability, target in images]
+    assert torch.equal(together, torch.stack(single).sum(dim=0))
+    assert together.sum() == 3 * 2 * 6 * 5
+
+
+def test_scores_of_a_small_case() -> None:
+    probability = torch.tensor([[[[0.1, 0.2], [0.3, 0.9]], [[0.6, 0.6], [0.1, 0.1]]]])
+    target = torch.tensor([[[[0, 1], [1, 1]], [[0, 0], [0, 0]]]])
+    histogram = probability_histogram(probability, target)
+    thresholds = best_thresholds(histogram)
+    assert 0.1 < thresholds[0] <= 0.2
+    assert thresholds[1] == 0.5
+    jaccard, micro = scores_at(histogram, thresholds)
+    assert (jaccard.tolist(), micro) == ([1, 0], 3 / 5)
+    jaccard, micro = scores_at(histogram, [0.5, 0.75])
+    assert (jaccard.tolist(), micro) == ([1 / 3, 1], 1 / 3)  # neither mask nor prediction: 1
+
+
+def test_no_number_counts_as_no_probability() -> None:
+    histogram = probability_histogram(torch.full((1, 1, 2, 2), torch.nan), torch.ones(1, 1, 2, 2))
+    assert histogram[1, 0, 0] == 4
 
 
 @pytest.mark.parametrize("place", [0, 1, 1365, 2048, THRESHOLDS - 1, THRESHOLDS])
@@ -72,13 +103,13 @@ def test_micro_thresholds_beat_macro_ones_and_a_grid_of_pairs() -> None:
 
 
 def test_channel_without_foreground_keeps_one_half() -> None:
-    empty = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    empty = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
     for objective in ("macro", "micro"):
-        assert best_thresholds(probability_histogram(torch.rand(1, 4, 4), empty), objective) == [0.5]
+        assert best_thresholds(probability_histogram(torch.rand(1, 1, 4, 4), empty), objective) == [0.5]
 
 
 def test_mistakes() -> None:
     with pytest.raises(InputError, match="differ"):
-        probability_histogram(torch.rand(1, 4, 4), torch.zeros(2, 4, 4))
-    with pytest.raises(InputError, match="Unknown objective 'mean'"):
+        probability_histogram(torch.rand(1, 1, 4, 4), torch.zeros(1, 2, 4, 4))
+    with pytest.raises(InputError, match="unknown objective 'mean'"):
         best_thresholds(torch.zeros(2, 1, THRESHOLDS + 1), "mean")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -9,6 +11,7 @@ from monai.bundle import ConfigParser
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.bundle import Bundle
 from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
+from dermaseg_monai.zoo.render import render
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
@@ -27,3 +30,18 @@ def test_names_are_unique() -> None:
 def test_unknown_bundle_is_named_with_the_known() -> None:
     with pytest.raises(InputError, match=r"no bundle called 'lesion_vnet'.*lesion_unet"):
         get_bundle("lesion_vnet")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_what_weights_are_chosen_by(bundle: Bundle) -> None:
+    train = json.loads(render(bundle)["configs/train.json"])
+    by = list(train["validate"]["key_metric"])
+    if bundle.task == "attribute":
+        assert by == ["macro_jaccard"]
+        chosen = train["validate"]["key_metric"]["macro_jaccard"]["_target_"]
+        assert chosen == "dermaseg_monai.metrics.FittedJaccardHandler"
+    else:
+        # the project's own recipes average weights; the sources' choose by the challenge's score
+        assert by == ["jaccard" if train.get("average") else "threshold_jaccard"]
+        reported = {*by, *train["validate"]["additional_metrics"]}
+        assert reported == {"dice", "jaccard", "threshold_jaccard", "accuracy"}

@@ -39,7 +39,6 @@ COMBINATIONS = (
     ("train", "dictionary_train"),
     ("train", "multi_gpu_train"),
     ("train", "evaluate"),
-    ("train", "evaluate", "fit_thresholds"),
     ("inference",),
 )
 
