@@ -80,3 +80,22 @@ def test_the_compact_unet_sees_its_images_as_they_are() -> None:
 def test_the_augmented_compact_unet_is_a_variant() -> None:
     assert variant("regularisation", "augmented")["augment"] == config("lesion_unet", "train")["augment"]
     assert variant("regularisation", "as_is") == config("lesion_unet_compact", "train")
+
+
+def test_one_protocol_for_every_lesion_architecture() -> None:
+    study = get_study("architecture_64")
+    assert len(study.variants) == 11
+    baseline = variant("architecture_64", "lesion_unet")
+    assert baseline["image_size"] == [64, 64]
+    assert (baseline["max_epochs"], baseline["batch_size"], baseline["data_fraction"]) == (20, 40, 1.0)
+    own = {"network_def", "mode", "loss", "learning_rate", "imports", "train"}
+    assert list(baseline["validate"]["key_metric"]) == ["jaccard"]
+    own |= {"encoder_weights", "encoder_start", "encoder_rate", "optimizer"}
+    for each in study.variants:
+        train, evaluate = (variant("architecture_64", each.name, name) for name in ("train", "evaluate"))
+        differing = {key for key in train.keys() | baseline.keys() if train.get(key) != baseline.get(key)}
+        assert differing <= own, each.name
+        optimizer = {key: value for key, value in train["optimizer"].items() if key != "params"}
+        assert optimizer == {"_target_": "torch.optim.AdamW", "lr": "@learning_rate", "weight_decay": 1e-4}
+        assert train["loss"] == config(each.bundle, "train")["loss"]
+        assert (evaluate["largest_component"], evaluate["fill_holes"]) == (False, False)

@@ -116,3 +116,45 @@ def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
     would have to be moved to the device by every config.
     """
     return torch.cat([like.new_full((1, 1, 1, 1), value) for value in values], dim=1)
+
+
+def weight_pairs(
+    owner: str, mode: str, weight: Sequence[float] | Sequence[Sequence[float]]
+) -> list[tuple[float, float]]:
+    """Read the argument ``weight`` of ``owner``: the weights of absent and present pixels, a pair per channel.
+
+    Args:
+        owner: the loss, for messages.
+        mode: of the loss.
+        weight: in ``"multilabel"`` one number or one pair per channel, otherwise one pair.
+
+    Raises:
+        InputError: ``weight`` has another form, or a number is negative.
+    """
+    rows = [tuple(row) if isinstance(row, Sequence) else (row,) for row in weight]
+    widths = {len(row) for row in rows}
+    if mode != "multilabel" and len(rows) == 2 and widths == {1}:
+        rows = [(rows[0][0], rows[1][0])]
+    elif mode == "multilabel" and widths == {1}:
+        rows = [row * 2 for row in rows]
+    elif mode != "multilabel" or widths != {2}:
+        expected = "one number or one pair per channel" if mode == "multilabel" else "two numbers"
+        raise InputError(f"weight of {owner} in mode '{mode}' must be {expected}, but is {weight}.")
+    if min(min(row) for row in rows) < 0:
+        raise InputError(f"weight of {owner} must not be negative, but is {weight}.")
+    return [(float(absent), float(present)) for absent, present in rows]
+
+
+def per_channel_pair(owner: str, pairs: Sequence[tuple[float, float]], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights of absent and of present pixels, each a tensor as ``per_channel`` makes it.
+
+    Raises:
+        InputError: there are more channels than pairs, or fewer.
+    """
+    if len(pairs) != like.shape[1]:
+        raise InputError(
+            f"Logits have {like.shape[1]} channels, but weight of {owner} is for {len(pairs)}; give one number or "
+            "pair per channel."
+        )
+    absent, present = zip(*pairs, strict=True)
+    return per_channel(absent, like), per_channel(present, like)

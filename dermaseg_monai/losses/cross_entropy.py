@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.losses.base import MaskLoss, per_channel
+from dermaseg_monai.losses.base import MaskLoss, per_channel_pair, weight_pairs
 
 
 class CrossEntropyLoss(MaskLoss):
@@ -36,7 +36,7 @@ class CrossEntropyLoss(MaskLoss):
         super().__init__(mode)
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing of {self._name} must be in [0, 1), but is {label_smoothing}.")
-        self.weight = None if weight is None else _pairs(mode, weight)
+        self.weight = None if weight is None else weight_pairs(self._name, mode, weight)
         self.label_smoothing = label_smoothing
 
     def compare(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -44,29 +44,8 @@ class CrossEntropyLoss(MaskLoss):
             target = target * (1 - self.label_smoothing) + self.label_smoothing / 2
         if self.weight is None:
             return F.binary_cross_entropy_with_logits(logits, target)
-        if len(self.weight) != logits.shape[1]:
-            raise InputError(
-                f"Logits have {logits.shape[1]} channels, but weight of {self._name} is for "
-                f"{len(self.weight)}; give one number or pair per channel."
-            )
-        absent, present = (per_channel(weights, logits) for weights in zip(*self.weight, strict=True))
+        absent, present = per_channel_pair(self._name, self.weight, logits)
         # PyTorch's weight and pos_weight can't express this for soft labels and a zero weight of absent.
         positive = present * target * F.logsigmoid(logits)
         negative = absent * (1 - target) * F.logsigmoid(-logits)
         return -(positive + negative).mean()
-
-
-def _pairs(mode: str, weight: Sequence[float] | Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """The weights of absent and present, per channel."""
-    rows = [tuple(row) if isinstance(row, Sequence) else (row,) for row in weight]
-    widths = {len(row) for row in rows}
-    if mode != "multilabel" and len(rows) == 2 and widths == {1}:
-        rows = [(rows[0][0], rows[1][0])]
-    elif mode == "multilabel" and widths == {1}:
-        rows = [row * 2 for row in rows]
-    elif mode != "multilabel" or widths != {2}:
-        expected = "one number or one pair per channel" if mode == "multilabel" else "two numbers"
-        raise InputError(f"weight of CrossEntropyLoss in mode '{mode}' must be {expected}, but is {weight}.")
-    if min(min(row) for row in rows) < 0:
-        raise InputError(f"weight of CrossEntropyLoss must not be negative, but is {weight}.")
-    return [(float(absent), float(present)) for absent, present in rows]

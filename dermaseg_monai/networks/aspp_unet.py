@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from dermaseg_monai.networks.blocks import ASPP
+from dermaseg_monai.networks.blocks import ASPP, ConvNormReLU
 from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet
 
 _DILATIONS = (2, 3, 4)
@@ -21,6 +21,7 @@ class ASPPUNet(EncoderUNet):
         out_channels: number of logits per pixel.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
+        aspp: whether the last map passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
         InputError: `decoder_channels` has not five entries.
@@ -36,6 +37,13 @@ class ASPPUNet(EncoderUNet):
         out_channels: int,
         decoder_channels: Sequence[int],
         dropout: float,
+        aspp: bool,
     ) -> None:
-        pyramid = ASPP(encoder_channels[-1], BOTTLENECK_CHANNELS, _DILATIONS, dropout)
-        super().__init__(encoder, encoder_channels, pyramid, out_channels, decoder_channels)
+        bottleneck = (
+            ASPP(encoder_channels[-1], BOTTLENECK_CHANNELS, _DILATIONS, dropout)
+            if aspp
+            else nn.Sequential(
+                ConvNormReLU(encoder_channels[-1], BOTTLENECK_CHANNELS, 1), nn.Dropout(dropout)
+            )
+        )
+        super().__init__(encoder, encoder_channels, bottleneck, out_channels, decoder_channels)

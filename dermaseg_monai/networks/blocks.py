@@ -15,6 +15,7 @@ from torchvision.models import get_model_weights
 from dermaseg_monai.errors import InputError
 
 Upsampling = Literal["transpose", "bilinear"]
+Norm = Literal["batch", "none"]
 
 _NORM_GROUP = 8
 
@@ -91,7 +92,7 @@ def resize_to_input(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution that keeps the size at stride 1, batch norm, ReLU.
+    """Convolution that keeps the size at stride 1, normalisation, ReLU.
 
     Args:
         in_channels: channels of the input.
@@ -101,6 +102,10 @@ class ConvNormReLU(nn.Sequential):
         dilation: spacing of the kernel's taps.
         groups: groups of the convolution (`in_channels` for a depthwise one).
         bias: whether the convolution has a bias; the batch norm's own offset makes it redundant.
+        norm: "batch", or "none", with which the convolution always has a bias.
+
+    Raises:
+        InputError: ``norm`` is neither of the two.
     """
 
     def __init__(
@@ -112,31 +117,43 @@ class ConvNormReLU(nn.Sequential):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = False,
+        norm: Norm = "batch",
     ) -> None:
+        if norm not in ("batch", "none"):
+            raise InputError(f'norm is {norm!r}; choose "batch" or "none".')
         padding = dilation * (kernel_size // 2)
+        bias = bias or norm == "none"
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias),
-            nn.BatchNorm2d(out_channels),
+            nn.BatchNorm2d(out_channels) if norm == "batch" else nn.Identity(),
             nn.ReLU(inplace=True),
         )
 
 
 class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions with batch norm and ReLU, and dropout between them.
+    """Two 3x3 convolutions with normalisation and ReLU, and dropout between them.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of both convolutions' outputs.
         dropout: probability of zeroing an activation after the first convolution block.
         bias: whether the convolutions have a bias.
+        norm: "batch" or "none", see ``ConvNormReLU``.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0, bias: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dropout: float = 0.0,
+        bias: bool = False,
+        norm: Norm = "batch",
+    ) -> None:
         super().__init__(
-            ConvNormReLU(in_channels, out_channels, bias=bias),
+            ConvNormReLU(in_channels, out_channels, bias=bias, norm=norm),
             # The place is kept without dropout, so that a checkpoint does not depend on it.
             nn.Dropout(dropout) if dropout > 0 else nn.Identity(),
-            ConvNormReLU(out_channels, out_channels, bias=bias),
+            ConvNormReLU(out_channels, out_channels, bias=bias, norm=norm),
         )
 
 
@@ -171,6 +188,7 @@ class UpBlock(nn.Module):
         out_channels: channels of the output.
         upsampling: "transpose" or "bilinear", see `upsample_by_two`.
         dropout: dropout of the double convolution.
+        norm: that of the double convolution.
     """
 
     def __init__(
@@ -180,10 +198,11 @@ class UpBlock(nn.Module):
         out_channels: int,
         upsampling: Upsampling = "transpose",
         dropout: float = 0.0,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         self.upsample, channels = upsample_by_two(in_channels, out_channels, upsampling)
-        self.conv = DoubleConv(skip_channels + channels, out_channels, dropout)
+        self.conv = DoubleConv(skip_channels + channels, out_channels, dropout, norm=norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Join `x` `(B, in_channels, H, W)` and `skip` `(B, skip_channels, 2H, 2W)`."""

@@ -43,6 +43,7 @@ class InceptionASPPUNet(ASPPUNet):
             of torchvision's `inception_v3`, or None for a random start.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
+        aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
         InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
@@ -58,6 +59,7 @@ class InceptionASPPUNet(ASPPUNet):
         encoder_weights: str | None = None,
         decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
         dropout: float = 0.1,
+        aspp: bool = True,
     ) -> None:
         # torchvision's own initialisation swells the activations until the batch norms know their statistics,
         # beyond what half precision holds; PyTorch's does not.
@@ -74,4 +76,4 @@ class InceptionASPPUNet(ASPPUNet):
                     layers.append(nn.ZeroPad2d(1))
                 layers.append(inception.get_submodule(name.removeprefix("*")))
             encoder.append(nn.Sequential(*layers))
-        super().__init__(encoder, _CHANNELS, out_channels, decoder_channels, dropout)
+        super().__init__(encoder, _CHANNELS, out_channels, decoder_channels, dropout, aspp)

@@ -28,6 +28,7 @@ class ResNet101ASPPUNet(ASPPUNet):
             start.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
+        aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
         InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
@@ -43,6 +44,7 @@ class ResNet101ASPPUNet(ASPPUNet):
         encoder_weights: str | None = None,
         decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
         dropout: float = 0.1,
+        aspp: bool = True,
     ) -> None:
         resnet = resnet101(weights=None)
         del resnet.fc
@@ -57,4 +59,4 @@ class ResNet101ASPPUNet(ASPPUNet):
             resnet.layer3,
             resnet.layer4,
         ]
-        super().__init__(encoder, _CHANNELS, out_channels, decoder_channels, dropout)
+        super().__init__(encoder, _CHANNELS, out_channels, decoder_channels, dropout, aspp)

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import DoubleConv, UpBlock, Upsampling, crop_to_input, pad_to_multiple
+from dermaseg_monai.networks.blocks import (
+    DoubleConv,
+    Norm,
+    UpBlock,
+    Upsampling,
+    crop_to_input,
+    pad_to_multiple,
+)
 
 
 class UNet(nn.Module):
@@ -27,9 +34,10 @@ class UNet(nn.Module):
         features: channels of each level, finest first, at least two; the last level is the bottleneck.
         dropout: probability of zeroing an activation after the first convolution of each pair.
         upsampling: "transpose" for 2x2 transposed convolutions, "bilinear" for interpolation.
+        norm: "batch" for batch norm after each 3x3 convolution, or "none".
 
     Raises:
-        InputError: fewer than two features, or an unknown `upsampling`.
+        InputError: fewer than two features, or an unknown `upsampling` or `norm`.
 
     Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
         MICCAI 2015, https://arxiv.org/abs/1505.04597
@@ -42,18 +50,19 @@ class UNet(nn.Module):
         features: Sequence[int] = (64, 128, 256, 512, 1024),
         dropout: float = 0.0,
         upsampling: Upsampling = "transpose",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         if len(features) < 2:
             raise InputError(f"features is {list(features)}; a U-Net needs at least two levels.")
         self.multiple = 2 ** (len(features) - 1)
         self.encoder = nn.ModuleList(
-            DoubleConv(previous, current, dropout)
+            DoubleConv(previous, current, dropout, norm=norm)
             for previous, current in zip([in_channels, *features], features, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.decoder = nn.ModuleList(
-            UpBlock(coarse, fine, fine, upsampling, dropout)
+            UpBlock(coarse, fine, fine, upsampling, dropout, norm)
             for coarse, fine in zip(features[:0:-1], features[-2::-1], strict=True)
         )
         self.head = nn.Conv2d(features[0], out_channels, kernel_size=1)

@@ -21,6 +21,8 @@ from .reference import FOUR_LABELS, FOUR_PIXELS, example, focal, probabilities
         ({"gamma": 1}, 0.125238),
         ({"alpha": 0.25}, 0.037052),
         ({"alpha": 1.0}, 0.004758),
+        ({"weight": [0.75, 0.25]}, 0.037052),
+        ({"weight": [0, 3]}, 0.014275),
     ],
 )
 def test_four_pixels(arguments: dict[str, Any], expected: float) -> None:
@@ -46,6 +48,28 @@ def test_agrees_with_the_pixelwise_reference(
     logits, target = example(mode, soft=soft)
     expected = focal(probabilities(logits, mode), target.double().numpy(), gamma, pairs)
     assert FocalLoss(mode, gamma, alpha)(logits, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "weight", "pairs"),
+    [
+        ("two_class", [1, 3], [(1, 3)]),
+        ("multilabel", [1, 2, 3, 4, 5], [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]),
+        (
+            "multilabel",
+            [(1, 2), (0, 3), (1, 0), (1, 1), (0.5, 9)],
+            [(1, 2), (0, 3), (1, 0), (1, 1), (0.5, 9)],
+        ),
+    ],
+)
+def test_weights_agree_with_the_pixelwise_reference(
+    mode: str, weight: Any, pairs: list[tuple[float, float]]
+) -> None:
+    logits, target = example(mode, soft=True)
+    expected = focal(probabilities(logits, mode), target.double().numpy(), 2, pairs)
+    assert FocalLoss(mode, weight=weight)(logits, target).item() == pytest.approx(expected, rel=1e-5)
+    weighted = FocalLoss(mode, gamma=0, weight=weight)(logits, target)
+    assert weighted.item() == pytest.approx(CrossEntropyLoss(mode, weight)(logits, target).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [None, 0.25])
@@ -76,6 +100,8 @@ def test_extreme_logits_cost_their_size() -> None:
     ("arguments", "message"),
     [
         ({"gamma": -1}, "gamma of FocalLoss must not be negative, but is -1"),
+        ({"alpha": 0.5, "weight": [1, 2]}, "both alpha and weight"),
+        ({"weight": [1, 2, 3]}, "weight of FocalLoss in mode 'binary' must be two numbers"),
         ({"alpha": 1.5}, r"alpha of FocalLoss must be in \[0, 1\], but is 1.5"),
         ({"mode": "multilabel", "alpha": [0.5, -0.1]}, r"alpha of FocalLoss must be in \[0, 1\]"),
     ],

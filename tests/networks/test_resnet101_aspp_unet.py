@@ -59,6 +59,14 @@ class TestResNet101ASPPUNet(NetworkTester):
     ]
 
 
+def test_without_the_pyramid_a_convolution_takes_its_place() -> None:
+    with torch.device("meta"):
+        network = ResNet101ASPPUNet(aspp=False)
+        assert network(torch.empty(2, 3, 64, 64)).shape == (2, 5, 64, 64)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert parameters == 62_919_509 - aspp_parameters(2048, 256) + 2048 * 256 + 2 * 256
+
+
 def test_pyramid_is_on_the_last_volume() -> None:
     with torch.device("meta"):
         network = ResNet101ASPPUNet().eval()

@@ -32,6 +32,18 @@ class TestCompactUNet(NetworkTester):
     parameters: ClassVar = [(COMPACT, sum(9 * i * o + 2 * o for i, o in encoder + decoder) + 65)]
 
 
+class TestUNetWithoutNorm(NetworkTester):
+    network = UNet
+    tiny: ClassVar = {"out_channels": 1, "features": (4, 8, 16), "norm": "none"}
+    # A bias in place of each scale and offset.
+    parameters: ClassVar = [
+        (
+            {**COMPACT, "norm": "none"},
+            sum(9 * i * o + o for i, o in TestCompactUNet.encoder + TestCompactUNet.decoder) + 65,
+        )
+    ]
+
+
 def test_dropout_follows_the_first_convolution_of_each_pair_only() -> None:
     network = UNet(**COMPACT)
     dropouts = [module for module in network.modules() if isinstance(module, nn.Dropout)]
@@ -57,7 +69,11 @@ def test_odd_sizes_are_padded_at_the_right_and_bottom_by_the_edge() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"features": (64,)}, "at least two levels"), ({"upsampling": "nearest"}, '"transpose" or "bilinear"')],
+    [
+        ({"features": (64,)}, "at least two levels"),
+        ({"upsampling": "nearest"}, '"transpose" or "bilinear"'),
+        ({"norm": "instance"}, '"batch" or "none"'),
+    ],
 )
 def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
