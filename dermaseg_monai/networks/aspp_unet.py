@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from dermaseg_monai.networks.blocks import ASPP, ConvNormReLU
-from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet
+from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet, StagedEncoder
 
 _DILATIONS = (2, 3, 4)
 
@@ -46,4 +46,6 @@ class ASPPUNet(EncoderUNet):
                 ConvNormReLU(encoder_channels[-1], BOTTLENECK_CHANNELS, 1), nn.Dropout(dropout)
             )
         )
-        super().__init__(encoder, encoder_channels, bottleneck, out_channels, decoder_channels)
+        super().__init__(
+            StagedEncoder(*encoder), encoder_channels, bottleneck, out_channels, decoder_channels
+        )

@@ -12,6 +12,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
+    Head,
     check_minimum_size,
     load_encoder_weights,
     resize_to_input,
@@ -88,9 +89,7 @@ class _CueHead(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            ConvNormReLU(in_channels, _HEAD_CHANNELS, 3), nn.Conv2d(_HEAD_CHANNELS, 1, 1)
-        )
+        self.layers = nn.Sequential(ConvNormReLU(in_channels, _HEAD_CHANNELS, 3), Head(_HEAD_CHANNELS, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -123,7 +122,7 @@ class BADeepLabV3(nn.Module):
         branch_names: names of the pyramid's five branches, in the order of the gate weights.
 
     Raises:
-        InputError: if `out_channels` or `output_stride` is another number, or the encoder weights don't fit.
+        InputError: if `out_channels` or `output_stride` is another number, or the encoder weights do not fit.
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
         arXiv:1706.05587, 2017 (encoder, pyramid, region head); the rest is this project's.
@@ -157,7 +156,7 @@ class BADeepLabV3(nn.Module):
         self.branch_names = ("conv1x1", *(f"dilation{rate}" for rate in dilations), "image_pooling")
         self.aspp = DynamicASPP(_HIGH_CHANNELS, _CONTEXT_CHANNELS, dilations, dropout)
         self.context = ConvNormReLU(_CONTEXT_CHANNELS, _CONTEXT_CHANNELS, 3)
-        self.region = nn.Conv2d(_CONTEXT_CHANNELS, out_channels, 1)
+        self.region = Head(_CONTEXT_CHANNELS, out_channels)
 
         self.detail = ConvNormReLU(_LOW_CHANNELS, _DETAIL_CHANNELS, 1)
         features = _DETAIL_CHANNELS + _CONTEXT_CHANNELS

@@ -20,7 +20,7 @@ Norm = Literal["batch", "none"]
 _NORM_GROUP = 8
 
 # Beginnings of the names of torchvision's classifiers, auxiliary ones included.
-_CLASSIFIERS = ("fc.", "classifier.", "AuxLogits.")
+CLASSIFIERS = ("fc.", "classifier.", "AuxLogits.")
 
 
 def check_minimum_size(x: Tensor, minimum: int) -> None:
@@ -268,6 +268,29 @@ class ASPP(nn.Module):
         return self.project(torch.cat(outputs, dim=1))
 
 
+class Head(nn.Conv2d):
+    """Classifier of a network: a convolution whose logits start near 0, so that no class is favoured.
+
+    Weights are drawn from a normal distribution of standard deviation 0.01, as in Lin et al., "Focal Loss for
+    Dense Object Detection", ICCV 2017, and the bias is 0: the first probabilities lie close to one half, and
+    the first cross-entropy close to log 2 for a binary or two-class output.
+
+    Args:
+        in_channels: channels of the features.
+        out_channels: number of logits per pixel.
+        kernel_size: side of the kernel, odd.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew and set the bias to 0."""
+        nn.init.normal_(self.weight, std=0.01)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
 class PooledBatchNorm2d(nn.BatchNorm2d):
     """Batch norm after global pooling that can also train on a batch of one.
 
@@ -321,8 +344,23 @@ def load_encoder_weights(
     state = {
         name.removeprefix(prefix): value
         for name, value in _read_weights(weights, architecture).items()
-        if not name.startswith(_CLASSIFIERS)
+        if not name.startswith(CLASSIFIERS)
     }
+    fill_encoder(encoder, state, weights, f"torchvision's {architecture}")
+
+
+def fill_encoder(encoder: nn.Module, state: Mapping[str, Tensor], weights: str, source: str) -> None:
+    """Load a state dict into an encoder, entry by entry, in place.
+
+    Args:
+        encoder: the module to fill.
+        state: tensors of any floating type by the encoder's names; only batch counters may be missing.
+        weights: what the user asked for, for the message.
+        source: the model whose weights fit, for the message.
+
+    Raises:
+        InputError: an entry is missing, unknown or of another shape.
+    """
     expected = encoder.state_dict()
     # Old checkpoints have no batch counters.
     lacking = {name for name in expected.keys() - state.keys() if not name.endswith("num_batches_tracked")}
@@ -338,32 +376,44 @@ def load_encoder_weights(
     ]
     if problems:
         raise InputError(
-            f"The encoder weights {weights!r} don't fit this encoder (entries {'; '.join(problems)}); give "
-            f"those of torchvision's {architecture}."
+            f"the encoder weights {weights!r} do not fit this encoder (entries {'; '.join(problems)}); give "
+            f"those of {source}."
         )
     encoder.load_state_dict(state, strict=False)
 
 
+def read_state_dict(path: str) -> Mapping[str, Tensor]:
+    """Read a file of named tensors, on the CPU.
+
+    Args:
+        path: a state dict saved with `torch.save`.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(
+            f"the encoder weights {path!r} cannot be read; give a state dict saved with torch.save."
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise InputError(
+            f"the encoder weights {path!r} hold something other than names and tensors; save "
+            f"model.state_dict() itself with torch.save."
+        )
+    return state
+
+
 def _read_weights(weights: str, architecture: str) -> Mapping[str, Tensor]:
     if Path(weights).is_file():
-        try:
-            state: Any = torch.load(weights, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            raise InputError(
-                f"The encoder weights {weights!r} can't be read; give a state dict saved with torch.save."
-            ) from error
-        if not isinstance(state, Mapping) or not all(
-            isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-        ):
-            raise InputError(
-                f"The encoder weights {weights!r} hold something other than names and tensors; save "
-                f"model.state_dict() itself with torch.save."
-            )
-        return state
+        return read_state_dict(weights)
     known = get_model_weights(architecture)
     if weights not in known.__members__:
         raise InputError(
-            f"The encoder weights {weights!r} are neither a file nor torchvision's name of weights for "
+            f"the encoder weights {weights!r} are neither a file nor torchvision's name of weights for "
             f"{architecture}; give a path, one of {', '.join(known.__members__)}, or None for a start from nothing."
         )
     url = known[weights].url

@@ -12,6 +12,7 @@ from torchvision.models.convnext import LayerNorm2d
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.attention_unet import AttentionGate, GatedUpBlock
 from dermaseg_monai.networks.blocks import (
+    Head,
     crop_to_input,
     load_encoder_weights,
     pad_to_multiple,
@@ -55,7 +56,7 @@ class ConvNeXtUNet(nn.Module):
         dropout: share of the deepest map's channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
+        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
 
     Reference: Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545; gates of
         Oktay et al., https://arxiv.org/abs/1804.03999; units of Zhang et al., https://arxiv.org/abs/1711.10684
@@ -95,7 +96,7 @@ class ConvNeXtUNet(nn.Module):
             upsample, channels = upsample_by_two(coarse, coarse, "bilinear")
             last += [upsample, ResidualUnit(channels, fine)]
         self.last = nn.Sequential(*last)
-        self.head = nn.Conv2d(widths[5], out_channels, kernel_size=1)
+        self.head = Head(widths[5], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Segment images.

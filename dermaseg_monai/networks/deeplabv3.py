@@ -13,6 +13,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
+    Head,
     PooledBatchNorm2d,
     check_minimum_size,
     load_encoder_weights,
@@ -22,6 +23,7 @@ from dermaseg_monai.networks.blocks import (
 # The same field of view, in pixels of the image, at either output stride (section 4.1 of the paper).
 _DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
 _PYRAMID_CHANNELS = 256
+_AUXILIARY_CHANNELS = 256
 
 
 class DeepLabV3(nn.Module):
@@ -44,7 +46,7 @@ class DeepLabV3(nn.Module):
         auxiliary: whether there is a second head on the encoder's third stage, used in training only.
 
     Raises:
-        InputError: `output_stride` is another number, or the encoder weights don't fit.
+        InputError: `output_stride` is another number, or the encoder weights do not fit.
 
     Reference: Chen, Papandreou, Schroff, Adam, "Rethinking Atrous Convolution for Semantic Image
         Segmentation", 2017, https://arxiv.org/abs/1706.05587
@@ -72,9 +74,12 @@ class DeepLabV3(nn.Module):
         self.backbone = IntermediateLayerGetter(resnet, {"layer3": "aux", "layer4": "out"})
         load_encoder_weights(self.backbone, encoder_weights, "resnet50")
         self.classifier = DeepLabHead(2048, out_channels, _DILATIONS[output_stride])
+        self.classifier[-1] = Head(_PYRAMID_CHANNELS, out_channels)
         pooling = self.classifier[0].convs[-1]
         pooling[2] = PooledBatchNorm2d(_PYRAMID_CHANNELS)
         self.aux_classifier = FCNHead(1024, out_channels) if auxiliary else None
+        if self.aux_classifier is not None:
+            self.aux_classifier[-1] = Head(_AUXILIARY_CHANNELS, out_channels)
 
     @property
     def encoder(self) -> nn.Module:

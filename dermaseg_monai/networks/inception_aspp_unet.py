@@ -46,7 +46,7 @@ class InceptionASPPUNet(ASPPUNet):
         aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
+        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
 
     Reference: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
         https://arxiv.org/abs/1512.00567; pyramid of Chen et al., https://arxiv.org/abs/1706.05587

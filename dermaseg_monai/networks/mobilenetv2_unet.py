@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-from dermaseg_monai.networks.blocks import ConvNormReLU, load_encoder_weights
-from dermaseg_monai.networks.encoder_unet import BOTTLENECK_CHANNELS, EncoderUNet
+from dermaseg_monai.networks.blocks import load_encoder_weights
+from dermaseg_monai.networks.encoder_unet import EncoderUNet, Squeeze, StagedEncoder
 
 # Where torchvision's `features` list reaches strides 2, 4, 8, 16 and 32, as half-open ranges of its indices.
 _STAGES = ((0, 2), (2, 4), (4, 7), (7, 14), (14, 19))
@@ -33,7 +33,7 @@ class MobileNetV2UNet(EncoderUNet):
         dropout: share of bottleneck channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: if `decoder_channels` has not five entries, or the encoder weights don't fit.
+        InputError: if `decoder_channels` has not five entries, or the encoder weights do not fit.
 
     Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
         Ronneberger et al., "U-Net", MICCAI 2015.
@@ -53,8 +53,6 @@ class MobileNetV2UNet(EncoderUNet):
             features[0][0] = nn.Conv2d(in_channels, first.out_channels, 3, stride=2, padding=1, bias=False)
             nn.init.kaiming_normal_(features[0][0].weight, mode="fan_out")
         load_encoder_weights(features, encoder_weights, "mobilenet_v2", prefix="features.")
-        squeeze = nn.Sequential(
-            ConvNormReLU(_CHANNELS[-1], BOTTLENECK_CHANNELS, kernel_size=1), nn.Dropout2d(dropout)
-        )
-        encoder = [features[first:last] for first, last in _STAGES]
-        super().__init__(encoder, _CHANNELS, squeeze, out_channels, decoder_channels)
+        encoder = StagedEncoder(*(features[first:last] for first, last in _STAGES))
+        bottleneck = Squeeze(_CHANNELS[-1], dropout)
+        super().__init__(encoder, _CHANNELS, bottleneck, out_channels, decoder_channels)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import Upsampling, crop_to_input, pad_to_multiple, upsample_by_two
+from dermaseg_monai.networks.blocks import Head, Upsampling, crop_to_input, pad_to_multiple, upsample_by_two
 
 
 class _Projection(nn.Conv2d):
@@ -120,7 +120,7 @@ class ResidualUNet(nn.Module):
             ResidualUpBlock(coarse, fine, upsampling)
             for coarse, fine in zip(features[:0:-1], features[-2::-1], strict=True)
         )
-        self.head = nn.Conv2d(features[0], out_channels, kernel_size=1)
+        self.head = Head(features[0], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Segment images.

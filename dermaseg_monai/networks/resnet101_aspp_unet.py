@@ -31,7 +31,7 @@ class ResNet101ASPPUNet(ASPPUNet):
         aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights don't fit.
+        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
         https://arxiv.org/abs/1512.03385; pyramid of Chen et al., https://arxiv.org/abs/1706.05587

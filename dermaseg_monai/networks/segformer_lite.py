@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import StochasticDepth
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import ConvNormReLU, crop_to_input, pad_to_multiple, resize_to_input
+from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple, resize_to_input
 
 # Of every stage: the overlapping patches' side and step, and the side by which keys and values are reduced.
 _PATCHES = ((7, 4), (3, 2), (3, 2), (3, 2))
@@ -170,8 +170,8 @@ class SegFormerLite(nn.Module):
         self.projections = nn.ModuleList(nn.Conv2d(width, decoder_width, 1) for width in widths)
         self.fuse = ConvNormReLU(4 * decoder_width, decoder_width, kernel_size=1)
         self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(decoder_width, out_channels, 1)
         self.apply(_initialise)
+        self.head = Head(decoder_width, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Segment images.

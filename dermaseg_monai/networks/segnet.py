@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +14,15 @@ from torchvision.models.vgg import make_layers
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
+    Head,
     crop_to_input,
     load_encoder_weights,
     pad_to_multiple,
+    read_state_dict,
 )
+
+# Before the name of weights without batch norm, as torchvision writes it in full.
+_PLAIN = "VGG16_Weights."
 
 
 def unpool_by_two(x: Tensor, indices: Tensor) -> Tensor:
@@ -57,11 +65,16 @@ class SegNet(nn.Module):
         out_channels: number of logits per pixel.
         features: channels of each stage, finest first.
         convolutions: number of convolutions of each stage, as many entries as `features`.
-        encoder_weights: a torchvision weights name of `vgg16_bn` such as "IMAGENET1K_V1" (downloaded), the
-            path of a local state-dict file of the whole model or of its `features`, or None for random weights.
+        encoder_weights: a torchvision weights name of `vgg16_bn` such as "IMAGENET1K_V1" or of the plain
+            `vgg16` such as "VGG16_Weights.IMAGENET1K_V1" (both downloaded), the path of a local state-dict
+            file of either whole model or of its `features`, or None for random weights. Weights of the plain
+            `vgg16` have no batch norms: each norm then adds the convolution's bias and does nothing else, so
+            that the encoder computes exactly what `vgg16` does in evaluation mode. Before training such
+            norms need the statistics of images, which leave that function as it is, see
+            `calibrate_batch_norms`; without these, the first training step would normalise it away.
 
     Raises:
-        InputError: `features` and `convolutions` are empty or differ in length, or the encoder weights don't fit.
+        InputError: `features` and `convolutions` are empty or differ in length, or the encoder weights do not fit.
 
     Reference: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
         Image Segmentation", IEEE TPAMI 2017, https://arxiv.org/abs/1511.00561
@@ -91,7 +104,7 @@ class SegNet(nn.Module):
             if stage > 0:
                 layers.append(ConvNormReLU(width, features[stage - 1]))
             else:
-                layers.append(nn.Conv2d(width, out_channels, kernel_size=3, padding=1))
+                layers.append(Head(width, out_channels, 3))
             self.decoder.append(nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,10 +139,34 @@ def _vgg_stages(
     layers = make_layers(plan, batch_norm=True)
     if in_channels != 3:
         layers[0] = nn.Conv2d(in_channels, features[0], kernel_size=3, padding=1)
-    load_encoder_weights(layers, weights, "vgg16_bn", prefix="features.")
+    if _lack_norms(weights):
+        plain = make_layers(plan, batch_norm=False)
+        load_encoder_weights(plain, weights.removeprefix(_PLAIN), "vgg16", prefix="features.")
+        _take_plain(layers, plain)
+    else:
+        load_encoder_weights(layers, weights, "vgg16_bn", prefix="features.")
     stages, start = [], 0
     for place, layer in enumerate(layers):
         if isinstance(layer, nn.MaxPool2d):
             stages.append(layers[start:place])
             start = place + 1
     return stages
+
+
+def _lack_norms(weights: str | None) -> TypeGuard[str]:
+    """Whether weights are those of VGG16 without batch norm."""
+    if weights is None or not Path(weights).is_file():
+        return weights is not None and weights.startswith(_PLAIN)
+    return not any(name.endswith("running_mean") for name in read_state_dict(weights))
+
+
+def _take_plain(layers: nn.Sequential, plain: nn.Sequential) -> None:
+    """Give convolutions followed by batch norms the weights of convolutions that have none."""
+    convolutions: list[Any] = [layer for layer in plain if isinstance(layer, nn.Conv2d)]
+    blocks: list[Any] = [pair for pair in pairwise(layers) if isinstance(pair[0], nn.Conv2d)]
+    with torch.no_grad():
+        for (convolution, norm), source in zip(blocks, convolutions, strict=True):
+            convolution.weight.copy_(source.weight)
+            convolution.bias.zero_()
+            norm.weight.fill_((1 + norm.eps) ** 0.5)
+            norm.bias.copy_(source.bias)

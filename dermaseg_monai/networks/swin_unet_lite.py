@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import ConvNormReLU, crop_to_input, pad_to_multiple
+from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple
 
 _FINAL_CHANNELS = 16
 
@@ -131,7 +131,7 @@ class SwinUNetLite(nn.Module):
         self.last_norm = nn.LayerNorm(width)
         self.last_expand = _PatchExpanding(width, _FINAL_CHANNELS, 4)
         self.head = nn.Sequential(
-            ConvNormReLU(_FINAL_CHANNELS, _FINAL_CHANNELS), nn.Conv2d(_FINAL_CHANNELS, out_channels, 1)
+            ConvNormReLU(_FINAL_CHANNELS, _FINAL_CHANNELS), Head(_FINAL_CHANNELS, out_channels)
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):

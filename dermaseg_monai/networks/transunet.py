@@ -13,6 +13,7 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     DoubleConv,
+    Head,
     UpBlock,
     crop_to_input,
     pad_to_multiple,
@@ -183,7 +184,7 @@ class TransUNet(nn.Module):
         )
         upsample, _ = upsample_by_two(widths[3], widths[4], "bilinear")
         self.last = nn.Sequential(upsample, DoubleConv(widths[3], widths[4]))
-        self.head = nn.Conv2d(widths[4], out_channels, 3, padding=1)
+        self.head = Head(widths[4], out_channels, 3)
 
         nn.init.trunc_normal_(self.position, std=0.02)
         for module in self.layers.modules():

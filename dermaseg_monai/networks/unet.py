@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     DoubleConv,
+    Head,
     Norm,
     UpBlock,
     Upsampling,
@@ -65,7 +66,7 @@ class UNet(nn.Module):
             UpBlock(coarse, fine, fine, upsampling, dropout, norm)
             for coarse, fine in zip(features[:0:-1], features[-2::-1], strict=True)
         )
-        self.head = nn.Conv2d(features[0], out_channels, kernel_size=1)
+        self.head = Head(features[0], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Segment images.

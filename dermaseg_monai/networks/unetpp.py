@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     DoubleConv,
+    Head,
     Upsampling,
     crop_to_input,
     pad_to_multiple,
@@ -141,8 +142,7 @@ class UNetPlusPlus(nn.Module):
         )
         self.first_head = 1 if deep_supervision else self.depth
         self.heads = nn.ModuleList(
-            nn.Conv2d(features[0], out_channels, kernel_size=1)
-            for _ in range(self.first_head, self.depth + 1)
+            Head(features[0], out_channels) for _ in range(self.first_head, self.depth + 1)
         )
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks.blocks import ASPP, ResizeUpBlock, load_encoder_weights
+from dermaseg_monai.networks.blocks import ASPP, Head, ResizeUpBlock, load_encoder_weights
 
 
 class TestEncoderWeights:
@@ -55,10 +55,19 @@ class TestEncoderWeights:
         with pytest.raises(InputError) as error:
             self.load(tmp_path, **entries)
         assert str(error.value) == (
-            f"The encoder weights {str(tmp_path / 'file.pth')!r} don't fit this encoder (entries missing: 2, "
+            f"the encoder weights {str(tmp_path / 'file.pth')!r} do not fit this encoder (entries missing: 2, "
             f"such as 'bn.running_var'; unknown: 1, such as 'other'; of another shape: 1, such as "
             f"'conv.weight'); give those of torchvision's resnet50."
         )
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_head_starts_small(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    head = Head(512, 40, kernel_size)
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert not head.bias.any()
+    assert head(torch.zeros(1, 512, 5, 4)).shape == (1, 40, 5, 4)
 
 
 class TestASPP:

@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
-from torchvision.models import vgg16_bn
+from torchvision.models import VGG16_Weights, vgg16, vgg16_bn
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.networks import SegNet
+from dermaseg_monai.networks import SegNet, calibrate_batch_norms
 from dermaseg_monai.networks.segnet import unpool_by_two
 
 from .tester import NetworkTester
@@ -54,6 +55,38 @@ def test_encoder_takes_the_weights_of_vgg16(tmp_path: Path, prefix: str) -> None
             hidden = F.max_pool2d(stage(hidden), 2)
         expected = vgg.features(images)
     torch.testing.assert_close(hidden, expected, atol=1e-2 * expected.std().item(), rtol=1e-2)
+
+
+@pytest.mark.parametrize("origin", ["file", "features", "name"])
+def test_encoder_takes_the_weights_of_vgg16_without_batch_norm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    torch.manual_seed(0)
+    vgg = vgg16(num_classes=1).half().float().eval()
+    for layer in vgg.features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.bias, std=0.1)
+    weights = "VGG16_Weights.IMAGENET1K_V1"
+    if origin == "name":
+        monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda *_, **__: vgg.state_dict())
+    else:
+        weights = str(tmp_path / "vgg16.pth")
+        torch.save((vgg if origin == "file" else vgg.features).state_dict(), weights)
+    network = SegNet(encoder_weights=weights).eval()
+
+    def encoded(images: torch.Tensor) -> torch.Tensor:
+        for stage in network.encoder:
+            images = F.max_pool2d(stage(images), 2)
+        return images
+
+    images = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        expected = vgg.features(images)
+        torch.testing.assert_close(encoded(images), expected)
+        calibrate_batch_norms(network, [images])
+        torch.testing.assert_close(encoded(images), expected)
+        network.train()
+        torch.testing.assert_close(encoded(images), expected, atol=1e-2 * expected.std().item(), rtol=1e-2)
 
 
 @pytest.mark.parametrize(
