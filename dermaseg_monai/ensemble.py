@@ -1,105 +1,77 @@
-"""Several trained bundles as one network."""
+"""The mean of several trained bundles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.members import load_member
+from dermaseg_monai.members import Member, restored_probability
 
 
-class Ensemble(nn.Module):
-    """The weighted mean of several networks' probabilities, of the lesion or of each attribute.
+class Ensembled(MapTransform):
+    """Average a bundle's probabilities with those of other bundles, of the lesion or of each attribute.
 
-    Each network sees the image at its own size and keeps its own mode; probabilities are brought to the size of
-    the image, averaged, and returned as logits of the first network's mode, so that an ensemble stands wherever
-    that network does.
+    Each bundle is given the photo as its own ``inference.json`` prepares it, decoded for its size, aspect and
+    lens crop. The probabilities are brought to the photo's own size and averaged there, which gives exactly the
+    mean of what the bundles say alone. They are returned as logits of the first bundle's mode, so that whatever
+    follows need not know.
 
     Args:
-        networks: the members; the first one's size is that of the images.
-        modes: "binary" or "two_class" for each, or "multilabel" for all.
-        sizes: (height, width) for each.
-        weights: share of each, at least 0 with a positive sum; equal shares by default.
+        keys: logits (C, h, w) of the bundle that the others join.
+        bundles: names or folders of the others, each with ``models/model.pt``.
+        mode: of the logits: "binary", "two_class" or "multilabel".
+        preprocessing: made the network's input; members that prepare photos in the same way are given that.
+        weights: share of each bundle, its own first, at least 0 with a positive sum; equal shares by default.
+        ref: item that is the network's input, whose ``meta`` holds the photo's path and geometry.
+        **overrides: ids of the other bundles' inference.json, such as ``flips`` and ``device``.
 
     Raises:
-        InputError: the lists differ in length, lesion and attribute networks are mixed, or the weights are
-            impossible.
+        InputError: a bundle is unknown, has no weights or another task, or takes prompts; the shares are
+            impossible; a photo cannot be read.
     """
 
     def __init__(
         self,
-        networks: Sequence[nn.Module],
-        modes: Sequence[str],
-        sizes: Sequence[Sequence[int]],
+        keys: KeysCollection,
+        bundles: Sequence[str],
+        mode: str,
+        preprocessing: Callable,
         weights: Sequence[float] | None = None,
+        ref: str = "image",
+        **overrides: Any,
     ) -> None:
-        super().__init__()
-        weights = [1.0] * len(networks) if weights is None else list(weights)
-        if not len(networks) == len(modes) == len(sizes) == len(weights):
+        super().__init__(keys)
+        weights = [1.0] * (1 + len(bundles)) if weights is None else list(weights)
+        if len(weights) != 1 + len(bundles):
             raise InputError(
-                f"an ensemble of {len(networks)} members got {len(weights)} weights; give one for each, its own first."
+                f"an ensemble of {1 + len(bundles)} members got {len(weights)} weights; give one for each, its own "
+                "first."
             )
         if min(weights) < 0 or sum(weights) <= 0:
             raise InputError(f"ensemble weights are {weights}; they must be at least 0 and not all 0.")
-        if len({mode == "multilabel" for mode in modes}) > 1:
+        self.own_share, *self.shares = (weight / sum(weights) for weight in weights)
+        self.members = [Member(bundle, **overrides) for bundle in bundles]
+        task = "attribute" if mode == "multilabel" else "lesion"
+        if any(member.task != task for member in self.members):
             raise InputError("an ensemble joins lesion bundles or attribute bundles, but not both.")
-        self.networks = nn.ModuleList(networks)
-        self.modes = list(modes)
-        self.sizes = [(int(height), int(width)) for height, width in sizes]
-        self.weights = [weight / sum(weights) for weight in weights]
+        self.prepared = [member.prepares_like(preprocessing) for member in self.members]
+        self.mode = mode
+        self.ref = ref
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Segment normalised images ``(B, 3, H, W)``; returns logits ``(B, C, H, W)``."""
-        size = image.shape[-2:]
-        probability = torch.zeros((), device=image.device)
-        for network, mode, own, weight in zip(
-            self.networks, self.modes, self.sizes, self.weights, strict=True
-        ):
-            logits = network(_resized(image, own)).float()
-            if mode == "two_class":
-                logits = logits[:, 1:] - logits[:, :1]
-            probability = probability + weight * _resized(logits.sigmoid(), (size[0], size[1]))
-        logit = torch.logit(probability, eps=1e-7)
-        return torch.cat([-logit / 2, logit / 2], dim=1) if self.modes[0] == "two_class" else logit
-
-
-def with_members(
-    network: nn.Module,
-    mode: str,
-    size: Sequence[int],
-    bundles: Sequence[str],
-    weights: Sequence[float] | None = None,
-) -> nn.Module:
-    """Join further trained bundles to a network.
-
-    Args:
-        network: the bundle's own, with its weights.
-        mode: its mode.
-        size: (height, width) it is given.
-        bundles: names or folders of the others, each with ``models/model.pt``; none leaves ``network`` as it is.
-        weights: share of each member, the network's own first.
-
-    Returns:
-        ``network``, or an :class:`Ensemble` that starts with it.
-
-    Raises:
-        InputError: a bundle is unknown, has no weights or another task, takes prompts, or the weights don't fit.
-    """
-    if not bundles:
-        return network
-    networks, modes, sizes = [network], [mode], [size]
-    for member in map(load_member, bundles):
-        networks.append(member.network)
-        modes.append(member.mode)
-        sizes.append(member.size)
-    return Ensemble(networks, modes, sizes, weights)
-
-
-def _resized(tensor: Tensor, size: tuple[int, int]) -> Tensor:
-    if tensor.shape[-2:] == size:
-        return tensor
-    return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False, antialias=True)
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        image = items[self.ref]
+        photo = image.meta["filename_or_obj"]
+        for key in self.key_iterator(items):
+            mean = restored_probability(items[key], image, self.mode)
+            mean *= self.own_share
+            for member, share, prepared in zip(self.members, self.shares, self.prepared, strict=True):
+                mean += share * member.probability(photo, image if prepared else None)
+            logit = torch.logit(mean, eps=1e-7)
+            items[key] = torch.cat([-logit / 2, logit / 2]) if self.mode == "two_class" else logit
+        return items

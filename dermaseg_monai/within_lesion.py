@@ -3,74 +3,62 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
 
-from dermaseg_monai.members import load_member
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.members import Member, restored_probability
 
 _ABSENT = -20.0  # a logit whose sigmoid, 2e-9, is below every threshold there is
 
 
-class WithinLesion(nn.Module):
-    """A network of attributes whose logits count only inside the lesion that another network finds.
+class WithinLesiond(MapTransform):
+    """Let attributes count only inside the lesion that another bundle finds.
 
-    Where no lesion is found anywhere in a photo its attributes are left as they are.
+    The lesion bundle is given the photo as its own ``inference.json`` prepares it, and both are compared at the
+    photo's own size. Where no lesion is found anywhere in a photo its attributes are left as they are.
 
     Args:
-        network: gives attribute logits.
-        lesion: gives lesion logits.
-        mode: "binary" or "two_class", of ``lesion``.
-        size: (height, width) that ``lesion`` is given.
+        keys: attribute logits (C, h, w); they come back at the photo's own size.
+        bundle: name or folder of a lesion bundle with ``models/model.pt``.
+        preprocessing: made the network's input; a lesion bundle that prepares photos in the same way is given
+            that.
         threshold: lesion probability from which a pixel counts as lesion, 0 to 1.
+        ref: item that is the network's input, whose ``meta`` holds the photo's path and geometry.
+        **overrides: ids of the lesion bundle's inference.json, such as ``device``.
+
+    Raises:
+        InputError: the bundle is unknown, has no weights, takes prompts, or segments attributes; a photo cannot
+            be read.
     """
 
     def __init__(
         self,
-        network: nn.Module,
-        lesion: nn.Module,
-        mode: str,
-        size: tuple[int, int],
+        keys: KeysCollection,
+        bundle: str | os.PathLike[str],
+        preprocessing: Callable,
         threshold: float = 0.5,
+        ref: str = "image",
+        **overrides: Any,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.lesion = lesion
-        self.mode = mode
-        self.size = size
+        super().__init__(keys)
+        self.lesion = Member(bundle, **overrides)
+        if self.lesion.task != "lesion":
+            raise InputError(f"'{bundle}' segments attributes; give a lesion bundle.")
+        self.prepared = self.lesion.prepares_like(preprocessing)
         self.threshold = threshold
+        self.ref = ref
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Segment normalised images ``(B, 3, H, W)``; returns logits ``(B, C, H, W)``."""
-        logits = self.network(image)
-        outline = self.lesion(_resized(image, self.size)).float()
-        if self.mode == "two_class":
-            outline = outline[:, 1:] - outline[:, :1]
-        inside = _resized(outline.sigmoid(), (image.shape[-2], image.shape[-1])) >= self.threshold
-        inside = inside | ~inside.flatten(1).any(dim=1)[:, None, None, None]
-        return torch.where(inside, logits, logits.clamp(max=_ABSENT))
-
-
-def restricted(network: nn.Module, lesion_bundle: str | os.PathLike[str] | None) -> nn.Module:
-    """Restrict attributes to the lesion that a trained bundle finds.
-
-    Args:
-        network: gives attribute logits.
-        lesion_bundle: name or folder of a lesion bundle with ``models/model.pt``; None for no restriction.
-
-    Returns:
-        ``network``, or a :class:`WithinLesion` around it.
-
-    Raises:
-        InputError: the bundle is unknown, has no weights, takes prompts, or segments attributes.
-    """
-    if lesion_bundle is None:
-        return network
-    return WithinLesion(network, *load_member(lesion_bundle, lesion=True))
-
-
-def _resized(tensor: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(tensor.shape[-2:]) == size:
-        return tensor
-    return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False, antialias=True)
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        image = items[self.ref]
+        lesion = self.lesion.probability(image.meta["filename_or_obj"], image if self.prepared else None)
+        outside = lesion < self.threshold
+        for key in self.key_iterator(items):
+            logits = torch.logit(restored_probability(items[key], image, "multilabel"), eps=1e-7)
+            items[key] = logits if outside.all() else torch.where(outside, logits.clamp(max=_ABSENT), logits)
+        return items

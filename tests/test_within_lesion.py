@@ -1,47 +1,63 @@
-"""Attributes inside and outside a lesion drawn by hand."""
+"""Attributes inside and outside the lesion that another bundle sees."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from monai.transforms import Compose
+from PIL import Image
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.within_lesion import WithinLesion, restricted
+from dermaseg_monai.transforms import Fitd, LoadPhotod
+from dermaseg_monai.within_lesion import WithinLesiond
+from tests.tiny_bundle import write_tiny_bundle
+
+CPU = {"device": torch.device("cpu"), "amp": False}
+PREPARE = Compose([LoadPhotod("image"), Fitd("image", (16, 16), "pad")])
 
 
-class LeftHalf(nn.Module):
-    """Finds a lesion in the left half of every photo whose first pixel is positive."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        logits = torch.full((len(image), 1, *image.shape[-2:]), -3.0)
-        logits[image[:, 0, 0, 0] > 0, :, :, : image.shape[-1] // 2] = 3.0
-        return logits
-
-
-class Everywhere(nn.Module):
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.ones(len(image), 5, *image.shape[-2:])
+@pytest.fixture(scope="module")
+def lesion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lesion bundle that takes what is bright for lesion; it sees the whole photo, squashed."""
+    home = tmp_path_factory.mktemp("bundles") / "bright"
+    network = {"_target_": "torch.nn.Conv2d", "in_channels": 3, "out_channels": 1, "kernel_size": 1}
+    return write_tiny_bundle(home, "lesion_unet", network_def=network, image_size=[40, 60])
 
 
-def test_outside_the_lesion_nothing_is_left() -> None:
-    network = WithinLesion(Everywhere(), LeftHalf(), "binary", (8, 8))
-    logits = network(torch.ones(1, 3, 16, 16))
-    assert (logits[..., :8] == 1).all()
-    assert (logits[..., 8:].sigmoid() < 1e-6).all()
+@pytest.fixture(autouse=True)
+def _weights(lesion: Path) -> None:
+    weights = {"weight": torch.ones(1, 3, 1, 1), "bias": torch.zeros(1)}
+    torch.save(weights, lesion / "models" / "model.pt")
 
 
-def test_photos_without_a_lesion_are_left_alone() -> None:
-    images = torch.stack([torch.ones(3, 8, 8), -torch.ones(3, 8, 8)])
-    logits = WithinLesion(Everywhere(), LeftHalf(), "binary", (8, 8))(images)
-    assert (logits[0, :, :, 4:] < 0).all()
-    assert (logits[1] == 1).all()
+def restricted(lesion: Path, photo: Path) -> torch.Tensor:
+    item = PREPARE({"image": str(photo)})
+    item["pred"] = torch.ones(5, 16, 16)
+    return WithinLesiond("pred", str(lesion), PREPARE, **CPU)(item)["pred"].as_tensor()
 
 
-def test_only_lesion_bundles_restrict() -> None:
-    network = Everywhere()
-    assert restricted(network, None) is network
+def test_outside_the_lesion_nothing_is_left(lesion: Path, tmp_path: Path) -> None:
+    pixels = np.zeros((40, 60, 3), dtype=np.uint8)
+    pixels[:, :30] = 255
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    logits = restricted(lesion, tmp_path / "photo.png")
+    assert logits.shape == (5, 40, 60)
+    torch.testing.assert_close(logits[..., :30], torch.ones(5, 40, 30), atol=1e-5, rtol=0)
+    assert (logits[..., 30:].sigmoid() < 1e-6).all()
+
+
+def test_photos_without_a_lesion_are_left_alone(lesion: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 60, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    logits = restricted(lesion, tmp_path / "photo.png")
+    torch.testing.assert_close(logits, torch.ones(5, 40, 60), atol=1e-5, rtol=0)
+
+
+def test_only_lesion_bundles_restrict(tmp_path: Path) -> None:
+    attributes = write_tiny_bundle(tmp_path / "attributes", "attribute_unet")
     with pytest.raises(InputError, match="give a lesion bundle"):
-        restricted(network, "attribute_unet")
+        WithinLesiond("pred", str(attributes), PREPARE)
     with pytest.raises(InputError, match="takes prompts"):
-        restricted(network, "lesion_medsam")
+        WithinLesiond("pred", "lesion_medsam", PREPARE)

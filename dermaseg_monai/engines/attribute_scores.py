@@ -42,13 +42,14 @@ class AttributeScores:
       summed over images;
     - ``pooled_jaccard``, ``pooled_dice``: of the plain sums of pixels, where large photos weigh more;
     - ``present_jaccard``, ``present_dice``: mean over the images that have the attribute;
-    - ``roc_auc``, ``average_precision``: over all pixels at the network's size, free of thresholds;
+    - ``roc_auc``, ``average_precision``: over all pixels at the network's size (of an ensemble, or within a
+      lesion: at the photo's), free of thresholds;
 
     and as ``micro`` the official ones over all attributes together, the challenge's ranking score. What is
     undefined (an attribute that no image has) is null and left out of the means.
 
     Each item of the engine's batch has ``pred`` and ``label``, masks ``(C, H, W)`` at the photo's size, and
-    ``logits`` and ``label_fitted``, ``(C, h, w)`` at the network's.
+    ``logits`` and ``label_fitted``, ``(C, h, w)`` at the size that the logits are at.
 
     Args:
         output_dir: folder of what the evaluation writes.

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, SaveImaged
+from monai.transforms import MapTransform
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.members import Member
 from dermaseg_monai.prompts.from_mask import check_kind, prompt_from_mask
 from dermaseg_monai.prompts.prompt import Prompt, attach_prompts
 from dermaseg_monai.prompts.user_file import check_inside, read_prompts
 from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.transforms.geometry import geometry_of
-from dermaseg_monai.zoo.folders import bundle_folder
 
 SOURCES = ("oracle", "predicted", "file")
 """The sources by name; "oracle" means the ground truth, in every table."""
@@ -32,7 +32,7 @@ Item = Mapping[Any, Any]
 class BundlePredictor:
     """Another bundle's mask of a photo, by that bundle's own inference.json.
 
-    The bundle is built at the first photo. Calls from several threads take turns.
+    The bundle is built at the first photo and computes in float32. Calls from several threads take turns.
 
     Args:
         bundle: name in the catalogue, or a bundle's folder.
@@ -49,13 +49,16 @@ class BundlePredictor:
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.bundle = bundle
-        self.overrides = dict(overrides or {})
+        self.overrides = {"amp": False, **(overrides or {})}
         if ckpt_dir is not None:
             self.overrides["ckpt_dir"] = os.fspath(ckpt_dir)
         if device is not None:
             self.overrides["device"] = torch.device(device)
         self._lock = threading.Lock()
-        self._parts: dict[str, Any] = {}
+
+    @cached_property
+    def _member(self) -> Member:
+        return Member(self.bundle, **self.overrides)
 
     def __call__(self, photo: str | os.PathLike[str]) -> np.ndarray:
         """Segment a photo.
@@ -67,34 +70,10 @@ class BundlePredictor:
             uint8 (H, W) of 0 and 1, at the photo's size.
 
         Raises:
-            InputError: the bundle is unknown or has no weights, or the photo can't be read.
+            InputError: the bundle is unknown or has no weights, or the photo cannot be read.
         """
         with self._lock:
-            if not self._parts:
-                self._build()
-            item = self._parts["preprocessing"]({"image": os.fspath(photo)})
-            image = item["image"].as_tensor()[None].to(self._parts["device"])
-            with torch.no_grad():
-                logits = self._parts["inferer"](image, self._parts["network"]).float().cpu()
-            item["pred"] = logits[0]
-            for transform in self._parts["postprocessing"].transforms:
-                if isinstance(transform, SaveImaged):  # what follows prepares the file
-                    break
-                item = transform(item)
-            return item["pred"][0].numpy()
-
-    def _build(self) -> None:
-        folder = bundle_folder(self.bundle)
-        parser = ConfigParser()
-        parser.read_config(str(folder / "configs" / "inference.json"))
-        parser.update({"bundle_root": str(folder)} | self.overrides)
-        parser.parse()
-        parts = {
-            name: parser.get_parsed_content(name)
-            for name in ("device", "preprocessing", "inferer", "postprocessing")
-        }
-        parts["network"] = parser.get_parsed_content("network").eval()
-        self._parts = parts
+            return self._member.mask(os.fspath(photo))[0].numpy()
 
 
 class SavedMasks:

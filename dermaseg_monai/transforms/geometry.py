@@ -225,8 +225,8 @@ class Restored(MapTransform):
 
     Args:
         keys: predictions to restore, floating point, at the size the network was given.
-        ref: item whose ``meta`` holds the geometry, the network's input; predictions that carry their own
-            geometry use it where ``ref`` is absent or None.
+        ref: item whose ``meta`` holds the geometry, the network's input; predictions that carry a geometry of
+            their own are restored by that one.
         outside: value of photo pixels that the network was not shown; 0 suits probabilities, logits need a
             large negative one.
         allow_missing_keys: skip absent keys.
@@ -253,7 +253,7 @@ class Restored(MapTransform):
         return items
 
     def _reference(self, items: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
-        for candidate in (items.get(self.ref), items[key]):
+        for candidate in (items[key], items.get(self.ref)):
             if isinstance(candidate, MetaTensor) and "extent" in candidate.meta:
                 return candidate
         raise InputError(f"Neither '{self.ref}' nor '{key}' knows its photo's size; load it with LoadPhotod.")

@@ -12,7 +12,7 @@ import pytest
 
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import build_app
-from tests.app.tiny import write_tiny_bundle
+from tests.tiny_bundle import write_tiny_bundle
 from tests.web import Server, running_server
 
 pytest.importorskip("gradio", reason="gradio is not installed")

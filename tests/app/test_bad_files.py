@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from tests.app.server import SECONDS, Served, served
-from tests.app.tiny import write_tiny_bundle
 from tests.data.layout import encode
 from tests.reliability.bad_files import BAD, GOOD, SIZE, Maker, colours
+from tests.tiny_bundle import write_tiny_bundle
 
 pytest.importorskip("gradio", reason="gradio is not installed")
 httpx: Any = pytest.importorskip("httpx", reason="gradio is not installed")

@@ -19,8 +19,8 @@ from PIL import Image
 from dermaseg_monai.data.phantoms import render_phantom
 from dermaseg_monai.predict import predict
 from tests.app.server import Served, served
-from tests.app.tiny import write_tiny_bundle
 from tests.browser import PHONE, open_page, overflow, page, requests_of
+from tests.tiny_bundle import write_tiny_bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

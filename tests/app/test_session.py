@@ -16,7 +16,7 @@ from dermaseg_monai.app.models import Model, find_models
 from dermaseg_monai.app.session import Session, Sessions, safe_stem
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.folders import bundle_folder
-from tests.app.tiny import write_tiny_bundle
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from dermaseg_monai.errors import find_input_error
 from dermaseg_monai.predict import predict
 from dermaseg_monai.show import show
 from tests.bundles.tester import BundleTester
+from tests.tiny_bundle import write_tiny_bundle
 
 
 class AttributeTester(BundleTester):
@@ -110,6 +111,18 @@ class TestUNet(AttributeTester):
         for name in ATTRIBUTES:
             promised = fitted["jaccard_fitted"][name]
             assert summary["attributes"][name]["jaccard"] == pytest.approx(promised, abs=1e-6)
+
+    def test_ensemble_within_a_lesion_is_scored(
+        self, folder: Path, work: dict[str, Any], prepared: Path, tmp_path: Path
+    ) -> None:
+        partner = write_tiny_bundle(tmp_path / "partner", "attribute_unet", seed=1, image_size=[48, 32])
+        lesion = write_tiny_bundle(tmp_path / "lesion", "lesion_unet", image_size=[32, 48])
+        joined = {"ensemble": [str(partner)], "lesion_bundle": str(lesion)}
+        overrides = self.overrides(work, "joined")
+        run(run_id="evaluating", config_file=self.configs(folder, "train", "evaluate"), **overrides, **joined)
+        output = Path(overrides["output_dir"])
+        self.check_evaluation(output, prepared, json.loads((prepared / "datalist.json").read_text())["test"])
+        assert 0 < json.loads((output / "summary.json").read_text())["macro"]["roc_auc"] < 1
 
     def test_show_draws_truth_and_prediction(
         self, work: dict[str, Any], prepared: Path, tmp_path: Path
