@@ -66,7 +66,7 @@ class ResidentDataset(Dataset):
     @property
     def streams(self) -> bool:
         """Whether batches travel from host memory to a GPU."""
-        return self.device.type == "cuda" and self.store.images.device.type == "cpu"
+        return self.device.type != "cpu" and self.store.images.device.type == "cpu"
 
     def gather(self, index: torch.Tensor) -> Batch:
         """Draw the items at ``index`` (int64, ``(B,)``) as one uint8 batch, without Python code per item."""
@@ -161,7 +161,11 @@ class BatchLoader:
         return order[rank() :: world_size()]
 
     def _prefetched(self, batches: Sequence[torch.Tensor]) -> Iterator[Batch]:
-        """Gather the next batches in a thread, into pinned memory, while the GPU works on the present one."""
+        """Gather the next batches in a thread, while the GPU works on the present one.
+
+        A copy to an NVIDIA GPU goes on beside its work where it comes from pinned memory.
+        """
+        pinned = self.dataset.device.type == "cuda"
         queue: Queue[Batch | BaseException] = Queue(maxsize=2)
         stopped = threading.Event()
 
@@ -170,7 +174,8 @@ class BatchLoader:
                 for index in batches:
                     if stopped.is_set():
                         return
-                    queue.put({key: value.pin_memory() for key, value in self.dataset.gather(index).items()})
+                    batch = self.dataset.gather(index)
+                    queue.put({key: value.pin_memory() for key, value in batch.items()} if pinned else batch)
             except BaseException as error:
                 queue.put(error)
 
@@ -181,7 +186,9 @@ class BatchLoader:
                 batch = queue.get()
                 if isinstance(batch, BaseException):
                     raise batch
-                yield {key: value.to(self.dataset.device, non_blocking=True) for key, value in batch.items()}
+                yield {
+                    key: value.to(self.dataset.device, non_blocking=pinned) for key, value in batch.items()
+                }
         finally:
             stopped.set()
             while worker.is_alive():

@@ -6,12 +6,13 @@ from dermaseg_monai.engines.attribute_scores import AttributeScores
 from dermaseg_monai.engines.averaging import UpdateAverage, WeightAverage
 from dermaseg_monai.engines.checkpoint import TrainingState, load_weights
 from dermaseg_monai.engines.class_weights import class_weights
+from dermaseg_monai.engines.events import StepEvents
 from dermaseg_monai.engines.inferers import FlipInferer, MapInferer
 from dermaseg_monai.engines.messages import print_input_errors, tell_failures
 from dermaseg_monai.engines.optimizer import parameter_groups
 from dermaseg_monai.engines.photo_summary import PhotoSummary
 from dermaseg_monai.engines.photos import PhotoEvaluator, predict_maps
-from dermaseg_monai.engines.precision import bfloat16_is_fast
+from dermaseg_monai.engines.precision import autocast, default_device, half_dtype, mixed_precision
 from dermaseg_monai.engines.progress import Progress
 from dermaseg_monai.engines.schedule import EarlyStop, LearningRate, OneCycle
 from dermaseg_monai.engines.scores import LesionScores
@@ -35,14 +36,18 @@ __all__ = [
     "PhotoEvaluator",
     "PhotoSummary",
     "Progress",
+    "StepEvents",
     "Trainer",
     "TrainingState",
     "UncertaintyScores",
     "UpdateAverage",
     "WeightAverage",
-    "bfloat16_is_fast",
+    "autocast",
     "class_weights",
+    "default_device",
+    "half_dtype",
     "load_weights",
+    "mixed_precision",
     "parameter_groups",
     "predict_maps",
     "print_input_errors",

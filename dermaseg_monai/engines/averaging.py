@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch.optim.swa_utils import AveragedModel
 
 from dermaseg_monai.distributed import unwrapped
+from dermaseg_monai.engines.events import StepEvents
 
 
 class WeightAverage:
@@ -64,8 +65,8 @@ class UpdateAverage:
         self.average = average
 
     def attach(self, engine: Engine) -> None:
-        """Register with the trainer."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        """Register with a :class:`dermaseg_monai.engines.Trainer`."""
+        engine.add_event_handler(StepEvents.WEIGHTS_UPDATED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Take in the step that just ended."""

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 class TrainingState:
     """Ignite handler that writes the best weights and resumes an interrupted training.
 
-    After each epoch ``last.pt`` takes everything that the next epoch depends on; where the validator saw its
+    After each epoch ``last.pt`` takes everything that the next epoch depends on, the trainer's gradient scaler
+    included; where the validator saw its
     best key metric, ``model.pt`` takes the validated network's weights (a plain state dict). A training that
     finds ``last.pt`` goes on after the epoch stored there; the file is removed once a training is complete,
     so that the next one starts afresh. Both files are written under a temporary name and renamed.
@@ -91,6 +92,8 @@ class TrainingState:
             self._compare(stored["settings"])
             for name, entry in self.state.items():
                 entry.load_state_dict(stored["state"][name])
+            if stored["scaler"]:  # a run may go on in another precision than before
+                engine.grad_scaler.load_state_dict(stored["scaler"])
         except InputError:
             raise
         except Exception as error:
@@ -126,6 +129,7 @@ class TrainingState:
                 "best_metric": float(self.validator.state.best_metric),
                 "best_metric_epoch": self.validator.state.best_metric_epoch,
                 "state": {name: entry.state_dict() for name, entry in self.state.items()},
+                "scaler": engine.grad_scaler.state_dict(),
             },
             self.last,
         )

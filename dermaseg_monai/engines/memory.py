@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_SIGNS = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
+_SIGNS = ("can't allocate memory", "not enough memory", "ALLOC_FAILED", "MPS backend out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

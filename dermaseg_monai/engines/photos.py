@@ -13,12 +13,13 @@ from monai.transforms import apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.allocator import keep_freed_memory
+from dermaseg_monai.engines.precision import autocast
 from dermaseg_monai.engines.trainer import Evaluator
 from dermaseg_monai.errors import OutputError, find_input_error
 
 
 def predict_maps(
-    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, bfloat16: bool
+    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, half: torch.dtype | None
 ) -> dict[str, torch.Tensor]:
     """Run a network on a batch of photos.
 
@@ -26,12 +27,12 @@ def predict_maps(
         image: normalised photos ``(B, 3, h, w)``, on the network's device.
         network: in evaluation mode.
         inferer: gives logits ``(B, C, h, w)``, or a dictionary of maps with ``logits`` among them.
-        bfloat16: run under bfloat16 autocast.
+        half: what to compute in under autocast, see :func:`half_dtype`; None: float32.
 
     Returns:
         Float32 maps on the CPU by name; the logits are ``pred``.
     """
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=bfloat16):
+    with autocast(image.device, half):
         outputs = inferer(image, network)
     maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
     return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
@@ -88,7 +89,7 @@ class PhotoEvaluator(Evaluator):
         image = batchdata[Keys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
         with engine.mode(engine.network):
             maps = self.in_parts(
-                image, lambda part: predict_maps(part, engine.network, engine.inferer, self.bfloat16)
+                image, lambda part: predict_maps(part, engine.network, engine.inferer, self.half)
             )
         engine.state.batch = [
             {**item, **{name: values[index] for name, values in maps.items()}}

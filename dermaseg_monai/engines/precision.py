@@ -1,19 +1,63 @@
-"""Where bfloat16 arithmetic pays."""
+"""The device that a run uses by itself, and the half precision in which it computes."""
 
 from __future__ import annotations
 
 import torch
 
+from dermaseg_monai.engines.switch import switch
 
-def bfloat16_is_fast(device: torch.device | str) -> bool:
-    """Whether ``device`` multiplies bfloat16 matrices in hardware.
+_HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-    True for NVIDIA GPUs of compute capability 8 or higher (Ampere) and for CPUs with AVX-512 BF16 or AMX;
-    elsewhere bfloat16 is emulated and slower than float32.
+
+def default_device() -> torch.device:
+    """The first NVIDIA GPU, else an Apple GPU, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda:0")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def mixed_precision(device: torch.device | str) -> str | None:
+    """The half precision that a device computes in hardware, and so faster than float32.
+
+    Args:
+        device: need not be on this machine, unless it is an NVIDIA GPU.
+
+    Returns:
+        "bfloat16" for NVIDIA GPUs of compute capability 8 or higher (Ampere) and CPUs with AVX-512 BF16 or AMX;
+        "float16" for NVIDIA GPUs of compute capability 7 (Volta, Turing: T4) and Apple's; None for all others,
+        which would emulate it.
     """
     device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        capability = torch.cuda.get_device_capability(device)
+        return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else None
     if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if fast else None
+    return "float16" if device.type == "mps" else None
+
+
+def half_dtype(amp: object, device: torch.device | str) -> torch.dtype | None:
+    """Read the setting ``amp``.
+
+    Args:
+        amp: "bfloat16" or "float16"; on or off (:func:`switch`), where on means what :func:`mixed_precision`
+            says, or else bfloat16; None for off.
+        device: where to compute.
+
+    Returns:
+        The type for autocast; None: float32 throughout.
+
+    Raises:
+        InputError: ``amp`` is none of these.
+    """
+    if not isinstance(amp, str) or amp not in _HALVES:
+        amp = (mixed_precision(device) or "bfloat16") if switch(amp) else None
+    return None if amp is None else _HALVES[amp]
+
+
+def autocast(device: torch.device | str, dtype: torch.dtype | None) -> torch.autocast:
+    """PyTorch's autocast to what :func:`half_dtype` gave; to nothing where that is None."""
+    return torch.autocast(torch.device(device).type, dtype, enabled=dtype is not None)

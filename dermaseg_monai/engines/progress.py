@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dermaseg_monai.distributed import rank
+from dermaseg_monai.engines.events import StepEvents
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_path
 
@@ -26,7 +27,8 @@ class Progress:
 
     A line is logged, a row added to ``<output_dir>/history.csv`` and a point to the TensorBoard curves in
     ``<output_dir>/tensorboard``; a bar counts the steps where the terminal can show one. The losses are
-    kept on the device and read once an epoch.
+    kept on the device and read once an epoch. In float16, steps that were left out since their gradients
+    overflowed are counted too.
 
     Args:
         output_dir: folder of what the run writes.
@@ -47,12 +49,13 @@ class Progress:
         self._bar: tqdm | None = None
         self._writer: SummaryWriter | None = None
         self._started = self._epoch_started = self._learning_rate = 0.0
-        self._first_epoch = 0
+        self._first_epoch = self._updates = 0
 
     def attach(self, engine: Any) -> None:
         """Register with the trainer, after the validation and before :class:`TrainingState`."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(StepEvents.WEIGHTS_UPDATED, self._count_update)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._end)
@@ -67,6 +70,7 @@ class Progress:
             self._writer = SummaryWriter(self.output_dir / "tensorboard", purge_step=engine.state.epoch)
             self._first_epoch = engine.state.epoch - 1
         self._losses = torch.zeros(engine.state.epoch_length, device=engine.state.device)
+        self._updates = 0
         self._epoch_started = time.perf_counter()
         # by the end of the epoch the schedule has moved on to the next one's
         self._learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -77,6 +81,9 @@ class Progress:
             leave=False,
             disable=None if rank() == 0 else True,
         )
+
+    def _count_update(self) -> None:
+        self._updates += 1
 
     def _step(self, engine: Any) -> None:
         self._losses[(engine.state.iteration - 1) % engine.state.epoch_length] = engine.state.output["loss"]
@@ -100,6 +107,9 @@ class Progress:
             "learning_rate": self._learning_rate,
             "seconds": now - self._epoch_started,
         }
+        skipped = engine.state.epoch_length - self._updates
+        if engine.grad_scaler.is_enabled():
+            row["skipped_steps"] = skipped
         row |= {f"train_{name}": float(value) for name, value in engine.state.metrics.items()}
         if self.validator.state.epoch == epoch:
             row |= {f"val_{name}": float(value) for name, value in self.validator.state.metrics.items()}
@@ -111,10 +121,11 @@ class Progress:
             f"{name[4:].replace('_', ' ')} {row[name]:.4f}" for name in row if name.startswith("val_")
         )
         logger.info(
-            "epoch %d/%d: loss %.4f%s, %.1f s, %s left",
+            "epoch %d/%d: loss %.4f%s%s, %.1f s, %s left",
             epoch,
             epochs,
             row["loss"],
+            f", {skipped} steps skipped" if skipped else "",
             f", validation {metrics}" if metrics else "",
             row["seconds"],
             _duration(left),

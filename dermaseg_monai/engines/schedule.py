@@ -10,6 +10,7 @@ from monai.handlers import LrScheduleHandler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
+from dermaseg_monai.engines.events import StepEvents
 from dermaseg_monai.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class LearningRate(LrScheduleHandler):
     Args:
         lr_scheduler: any of PyTorch's; ``ReduceLROnPlateau`` (with ``mode="max"``) is told the key metric.
         validator: the evaluator whose key metric counts.
-        epoch_level: step after each epoch, or else after each iteration.
+        epoch_level: step after each epoch, or else after each step that the optimiser took.
     """
 
     def __init__(self, lr_scheduler: Any, validator: Any, epoch_level: bool = True) -> None:
@@ -54,6 +55,12 @@ class LearningRate(LrScheduleHandler):
             print_lr=False,
             epoch_level=epoch_level,
             step_transform=lambda _: (_key_metric(validator),) if plateau else (),
+        )
+
+    def attach(self, engine: Any) -> None:
+        """Register with a :class:`dermaseg_monai.engines.Trainer`, after the validation."""
+        engine.add_event_handler(
+            Events.EPOCH_COMPLETED if self.epoch_level else StepEvents.WEIGHTS_UPDATED, self
         )
 
 

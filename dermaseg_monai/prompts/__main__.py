@@ -9,7 +9,7 @@ import torch
 
 from dermaseg_monai.command import run_command
 from dermaseg_monai.data.datalist import load_datalist
-from dermaseg_monai.engines import bfloat16_is_fast
+from dermaseg_monai.engines import default_device, mixed_precision
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.checkpoints import load_checkpoint
 from dermaseg_monai.prompts.comparison import PromptComparison
@@ -51,14 +51,14 @@ def compare(
         prompts_file: a further row for prompts that a person wrote.
         device: where to compute; a GPU where there is one.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(device or default_device())
     known = get_checkpoint(model)
     network = load_checkpoint(SamNetwork(known.architecture, multimask), weights, model).to(place)
     cache = EmbeddingCache(
         network,
         PREPROCESSING[known.preprocessing](size=network.image_size),
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
-        amp=bfloat16_is_fast(place),
+        amp=mixed_precision(place),
     )
     holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("[!.]*_segmentation.png"))
     comparison = PromptComparison(

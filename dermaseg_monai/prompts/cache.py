@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from dermaseg_monai.data.parallel import bounded_map
+from dermaseg_monai.engines import autocast, half_dtype
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import sweep, write_bytes
 from dermaseg_monai.prompts.network import SamNetwork
@@ -38,7 +39,7 @@ class EmbeddingCache:
         network: its image encoder embeds, on the device where it is.
         preprocess: makes photos the network's input.
         cache_dir: folder of the files.
-        amp: embed under bfloat16 autocast.
+        amp: embed under autocast, see :func:`dermaseg_monai.engines.half_dtype`.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class EmbeddingCache:
         network: SamNetwork,
         preprocess: PromptPreprocessd,
         cache_dir: str | os.PathLike[str],
-        amp: bool = False,
+        amp: bool | str | None = False,
     ) -> None:
         self.network = network
         self.preprocess = preprocess
         self.cache_dir = Path(cache_dir)
-        self.amp = amp
+        self.half = half_dtype(amp, next(network.image_encoder.parameters()).device)
         self._load = LoadPhotod("image")
         self._lock = threading.Lock()
         self._weights: tuple[tuple[tuple[int, int], ...], str] | None = None
@@ -143,7 +144,7 @@ class EmbeddingCache:
 
     def _store(self, image: torch.Tensor, path: Path) -> torch.Tensor:
         device = next(self.network.image_encoder.parameters()).device
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
+        with torch.no_grad(), autocast(device, self.half):
             embedding = self.network.encode(image[None].to(device))[0]
         half = embedding.to("cpu", torch.float16)
         buffer = io.BytesIO()
@@ -163,7 +164,8 @@ class EmbeddingCache:
             marks = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
             if self._weights is None or self._weights[0] != marks:
                 self._weights = (marks, _hash_of_state(state))
-            return f"{self._weights[1]} {self.preprocess.describe()} {'bfloat16' if self.amp else 'float32'}"
+            precision = str(self.half or torch.float32).removeprefix("torch.")
+            return f"{self._weights[1]} {self.preprocess.describe()} {precision}"
 
 
 def _hash_of_state(state: dict[str, torch.Tensor]) -> str:

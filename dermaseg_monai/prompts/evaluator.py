@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
-from dermaseg_monai.engines import PhotoEvaluator
+from dermaseg_monai.engines import PhotoEvaluator, autocast
 from dermaseg_monai.prompts.prompt import input_prompts
 
 
@@ -27,7 +26,7 @@ class PromptEvaluator(PhotoEvaluator):
         prompts = [input_prompts(item[Keys.IMAGE]) for item in batchdata["items"]]
         with (
             engine.mode(engine.network),
-            torch.autocast(engine.state.device.type, torch.bfloat16, enabled=self.bfloat16),
+            autocast(engine.state.device, self.half),
         ):
             logits = engine.inferer(image, engine.network, prompts).float().cpu()
         engine.state.batch = [

@@ -64,20 +64,20 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     import torch
     from monai.bundle import ConfigParser
 
-    from dermaseg_monai.engines import bfloat16_is_fast
+    from dermaseg_monai.engines import autocast, default_device, half_dtype, mixed_precision
 
-    place = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(device or default_device())
     parser = ConfigParser(
         {"network_def": {**config["network_def"]}, "encoder_start": None, "imports": config["imports"]}
     )
     network = parser.get_parsed_content("network_def").to(place, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     batch = int(config["batch_size"])
-    timed = batch if place.type == "cuda" else min(_TIMED_BATCH, batch)
+    timed = batch if place.type != "cpu" else min(_TIMED_BATCH, batch)
     image = torch.rand(timed, 3, *config["image_size"], device=place)
 
     def gradients() -> None:
-        with torch.autocast(place.type, torch.bfloat16, enabled=bfloat16_is_fast(place)):
+        with autocast(place, half_dtype(mixed_precision(place), place)):
             outputs = network(image)
         maps = outputs.values() if isinstance(outputs, dict) else [outputs]
         sum(value.float().mean() for value in maps).backward()
@@ -85,8 +85,8 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     def seconds(part: Callable[[], Any]) -> float:
         begin = time.perf_counter()
         part()
-        if place.type == "cuda":
-            torch.cuda.synchronize(place)
+        if place.type != "cpu":
+            torch.accelerator.synchronize(place)
         return time.perf_counter() - begin
 
     steps: list[tuple[float, float]] = []

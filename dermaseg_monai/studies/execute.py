@@ -191,7 +191,10 @@ def _quoted(word: str) -> str:
 def _device() -> str:
     import torch
 
-    return f"cuda:0 ({torch.cuda.get_device_name(0)})" if torch.cuda.is_available() else "cpu"
+    from dermaseg_monai.engines import default_device
+
+    device = default_device()
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def _last_lines(log: Path, begin: int, code: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from dermaseg_monai.engines import UpdateAverage, WeightAverage
+from dermaseg_monai.engines import StepEvents, UpdateAverage, WeightAverage
 
 
 def steps(network: torch.nn.Module, count: int, seed: int = 0):
@@ -33,7 +33,8 @@ def network() -> torch.nn.Module:
 def test_it_equals_a_numpy_average_with_warm_up(decay) -> None:
     model = network()
     average = WeightAverage(model, decay)
-    engine = Engine(lambda engine, state: None)
+    engine = Engine(lambda engine, state: engine.fire_event(StepEvents.WEIGHTS_UPDATED))
+    engine.register_events(*StepEvents)
     UpdateAverage(average).attach(engine)
     states = []
 

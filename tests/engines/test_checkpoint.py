@@ -38,6 +38,7 @@ class Training:
         )
         self.engine = Engine(self.step)
         self.engine.state.device = torch.device("cpu")
+        self.engine.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.engine.add_event_handler(Events.STARTED, self.start)
         self.engine.add_event_handler(Events.EPOCH_COMPLETED, self.end_epoch)
         state = {

@@ -6,9 +6,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 
-from dermaseg_monai.engines import bfloat16_is_fast, print_input_errors, tell_failures
+from dermaseg_monai.engines import print_input_errors, tell_failures
 from dermaseg_monai.errors import InputError
 
 
@@ -51,9 +50,3 @@ def test_photos_left_out_give_an_exit_code_of_their_own(monkeypatch) -> None:
     with pytest.raises(SystemExit) as left:
         tell_failures(loader)
     assert left.value.code == 3
-
-
-def test_where_bfloat16_is_fast() -> None:
-    assert isinstance(bfloat16_is_fast("cpu"), bool)
-    assert bfloat16_is_fast(torch.device("cpu")) == bfloat16_is_fast("cpu")
-    assert bfloat16_is_fast("meta") is False

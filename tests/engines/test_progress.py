@@ -11,7 +11,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from dermaseg_monai.engines import Progress, TrainingState
+from dermaseg_monai.engines import Progress, StepEvents, TrainingState
 from dermaseg_monai.engines.progress import _duration
 from dermaseg_monai.errors import InputError
 
@@ -28,12 +28,18 @@ class Training:
             network=network,
             state=SimpleNamespace(epoch=0, metrics={}, best_metric=-1, best_metric_epoch=-1),
         )
-        self.engine = Engine(lambda engine, loss: {"loss": torch.tensor(loss)})
+        self.engine = Engine(self.step)
+        self.engine.register_events(*StepEvents)
+        self.engine.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.engine.state.device = torch.device("cpu")
         self.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: scheduler.step())
         self.engine.add_event_handler(Events.EPOCH_COMPLETED(every=interval), self.validate)
         Progress(folder / "out", optimizer, self.validator).attach(self.engine)
         TrainingState(folder / "models", self.validator, {"network": network}).attach(self.engine)
+
+    def step(self, engine: Engine, loss: float) -> dict[str, torch.Tensor]:
+        engine.fire_event(StepEvents.WEIGHTS_UPDATED)
+        return {"loss": torch.tensor(loss)}
 
     def validate(self, engine: Engine) -> None:
         state = self.validator.state

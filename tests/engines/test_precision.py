@@ -1,0 +1,102 @@
+"""Devices and precisions are chosen by what is there, seen by stand-ins for what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from dermaseg_monai.data.resident import BatchLoader, ResidentDataset
+from dermaseg_monai.engines import default_device, half_dtype, mixed_precision
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.zoo.catalogue import BUNDLES
+from dermaseg_monai.zoo.folders import bundle_folder
+from tests.data.discs import write_dataset
+from tests.engines.runs import TINY_UNET, train
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda:0"), (True, False, "cuda:0"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_fastest_device_is_used(
+    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert default_device() == torch.device(expected)
+    parser = ConfigParser(ConfigParser.load_config_file(bundle_folder("lesion_unet") / "configs/train.json"))
+    assert parser.get_parsed_content("device") == torch.device(expected)
+
+
+@pytest.mark.parametrize("bundle", [bundle.name for bundle in BUNDLES])
+def test_every_config_takes_that_device(bundle: str) -> None:
+    for name in ("train", "inference"):
+        config = ConfigParser.load_config_file(bundle_folder(bundle) / "configs" / f"{name}.json")
+        assert config["device"] == "$engines.default_device()"
+        assert config["amp"] == "$engines.mixed_precision(@device)"
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((6, 1), None), ((7, 0), "float16"), ((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")],
+)
+def test_nvidia_gpus_compute_in_what_they_have(
+    capability: tuple[int, int], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert mixed_precision("cuda:0") == expected
+
+
+@pytest.mark.parametrize(("bf16", "amx"), [(False, False), (True, False), (False, True)])
+def test_other_devices(bf16: bool, amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert mixed_precision("cpu") == ("bfloat16" if bf16 or amx else None)
+    assert mixed_precision(torch.device("mps")) == "float16"
+    assert mixed_precision("meta") is None
+
+
+@pytest.mark.parametrize(
+    ("amp", "expected"),
+    [
+        (None, None),
+        (False, None),
+        ("no", None),
+        ("bfloat16", torch.bfloat16),
+        ("float16", torch.float16),
+        (True, torch.float16),
+        ("true", torch.float16),
+    ],
+)
+def test_the_setting_is_read(amp: object, expected: torch.dtype | None) -> None:
+    assert half_dtype(amp, "mps") is expected
+
+
+def test_on_means_bfloat16_where_nothing_is_fast() -> None:
+    assert half_dtype(True, "meta") is torch.bfloat16
+    with pytest.raises(InputError, match="on or off was given as 'float8'"):
+        half_dtype("float8", "cpu")
+
+
+def test_an_apple_gpu_is_fed_from_host_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is pinned for it, and each batch is moved there before it is augmented."""
+    workflow = train("lesion_unet", write_dataset(tmp_path / "data"), tmp_path, max_epochs=1, **TINY_UNET)
+    loader = workflow.parser.get_parsed_content("train#dataloader")
+    dataset, mps, moved = loader.dataset, torch.device("mps"), []
+    there = ResidentDataset(dataset.data, dataset.transform, dataset.cache_dir, mps)
+    assert there.streams
+    monkeypatch.setattr(torch, "Generator", lambda *_: torch._C.Generator())
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pytest.fail("pinned"))
+    to = torch.Tensor.to
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, device, *_, **__: (
+            moved.append(self) or self if device == mps else to(self, device, *_, **__)
+        ),
+    )
+    batches = list(BatchLoader(there, 4, loader.transform, loader.augment, shuffle=True))
+    assert len(moved) == 3 * len(batches) > 0
