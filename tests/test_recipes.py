@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from PIL import Image
 
 from dermaseg_monai.studies.bundles import ablation_files
 from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.transforms import BatchAugment
 from dermaseg_monai.zoo.folders import bundle_folder
 
+ROOT = Path(__file__).parents[1]
 ASPP = ("attribute_inception_aspp_unet", "attribute_resnet101_aspp_unet")
 PLAIN = {"flip": False, "rotate": 0, "scale": [1.0, 1.0], "shift": 0.0}
 COLOUR = ("brightness", "contrast", "saturation", "hue")
@@ -99,3 +103,62 @@ def test_one_protocol_for_every_lesion_architecture() -> None:
         assert optimizer == {"_target_": "torch.optim.AdamW", "lr": "@learning_rate", "weight_decay": 1e-4}
         assert train["loss"] == config(each.bundle, "train")["loss"]
         assert (evaluate["largest_component"], evaluate["fill_holes"]) == (False, False)
+
+
+def test_a_set_of_its_own_colours_is_normalised_so_by_every_path() -> None:
+    for name in ("train", "evaluate", "inference"):
+        content = variant("normalisation", "unet_isic2018", name)
+        if name != "evaluate":  # it takes both from train.json
+            assert content["mean"] == [0.7088, 0.581, 0.5353]
+            assert content["std"] == [0.1565, 0.1641, 0.1785]
+        text = json.dumps(content)
+        paths = text.count("transforms.NormalisePhotod")
+        assert paths == text.count('NormalisePhotod", "keys": "image", "mean": "@mean", "std": "@std"') > 0
+
+
+def test_colours_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image of one grey and a larger one of another: each counts the same."""
+    Image.new("RGB", (4, 4), (51, 51, 51)).save(tmp_path / "dark.png")
+    Image.new("RGB", (8, 8), (153, 102, 51)).save(tmp_path / "bright.png")
+    items = [{"id": name, "image": f"{name}.png", "label": f"{name}.png"} for name in ("dark", "bright")]
+    (tmp_path / "datalist.json").write_text(json.dumps({"training": items, "validation": [], "test": []}))
+    runpy.run_path(str(ROOT / "scripts" / "channel_statistics.py"))["main"](str(tmp_path))
+    assert json.loads(capsys.readouterr().out) == {"mean": [0.4, 0.3, 0.2], "std": [0.2, 0.1, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("study", "name", "expected"),
+    [
+        ("regularisation", "no_batch_norm", {"network_def": {"norm": "none", "dropout": 0.1}}),
+        ("regularisation", "no_dropout", {"network_def": {"dropout": 0.0}}),
+        ("regularisation", "neither", {"network_def": {"norm": "none", "dropout": 0.0}}),
+        (
+            "attribute_optimizer",
+            "adamw",
+            {"optimizer": {"_target_": "torch.optim.AdamW", "weight_decay": 0.01}},
+        ),
+        ("attribute_optimizer", "sgd", {"optimizer": {"_target_": "torch.optim.SGD", "momentum": 0.9}}),
+        ("attribute_schedule", "one_cycle", {"lr_scheduler": "@schedules#one_cycle"}),
+        ("attribute_schedule", "plateau", {"lr_scheduler": "@schedules#plateau"}),
+        ("attribute_augmentation", "none", {"augment": {**PLAIN, **dict.fromkeys(COLOUR, 0.0)}}),
+        ("attribute_augmentation", "colour", {"augment": {**PLAIN, "brightness": 0.2, "hue": 0.02}}),
+        ("attribute_augmentation", "geometry", {"augment": {"flip": True, "rotate": 180, "hue": 0.0}}),
+        (
+            "attribute_aspp",
+            "no_aspp_focal",
+            {"network_def": {"aspp": False}, "loss": "@losses#weighted_focal"},
+        ),
+    ],
+)
+def test_variants_that_sources_compared(study: str, name: str, expected: dict[str, Any]) -> None:
+    train = variant(study, name)
+    for key, value in expected.items():
+        found = train[key]
+        assert (found if isinstance(value, str) else {each: found[each] for each in value}) == value
+
+
+def test_focal_loss_is_weighted_as_the_cross_entropy_is() -> None:
+    logits, labels = torch.zeros(1, 5, 2, 2), torch.zeros(1, 5, 2, 2)
+    labels[:, :, 0, 0] = 1
+    loss = loss_of(variant("attribute_aspp", "aspp_focal"))
+    assert float(loss(logits, labels)) == pytest.approx(0.693147 * 1.5 / 4, abs=1e-5)

@@ -19,7 +19,7 @@ from dermaseg_monai.metrics import confusion_counts, dice, prediction_masks
 from dermaseg_monai.reports.attributes import AttributeCase, draw_attribute_panel
 from dermaseg_monai.reports.curves import plot_curves
 from dermaseg_monai.reports.panels import Case, draw_panel, spread
-from dermaseg_monai.transforms import denormalise_photo
+from dermaseg_monai.transforms import IMAGENET_MEAN, IMAGENET_STD, denormalise_photo
 
 
 class TrainingReport:
@@ -34,6 +34,8 @@ class TrainingReport:
         validator: the evaluator of the training; its loader, network and inferer are used.
         mode: "binary", "two_class" or "multilabel".
         attributes: names of the channels in mode "multilabel"; the panel then shows images that have any.
+        mean: of each colour, that the photos were normalised by.
+        std: of each colour, that the photos were normalised by.
     """
 
     def __init__(
@@ -43,12 +45,15 @@ class TrainingReport:
         validator: Any,
         mode: str = "binary",
         attributes: Sequence[str] | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         self.weights = Path(ckpt_dir) / "model.pt"
         self.output_dir = Path(output_dir)
         self.validator = validator
         self.mode = mode
         self.attributes = attributes
+        self.mean, self.std = mean, std
 
     def attach(self, engine: Any) -> None:
         """Register with the trainer, before :class:`dermaseg_monai.engines.TrainingState`."""
@@ -87,7 +92,8 @@ class TrainingReport:
                 # one of several processes has only its share of the items, and their places in the batch
                 place = int(batch["index"][index - start]) if "index" in batch else index
                 name = Path(loader.dataset.data[place]["image"]).stem
-                image = denormalise_photo(batch["image"][index - start]).permute(1, 2, 0).cpu().numpy()
+                photo = denormalise_photo(batch["image"][index - start], self.mean, self.std)
+                image = photo.permute(1, 2, 0).cpu().numpy()
                 truth = np.asarray(batch["label"][index - start].cpu().numpy() > 0)
                 title = f"{chosen[index]}: {name}, Dice {scores[index]:.3f}"
                 cases[index] = (title, np.asarray(image), truth, predictions[index])

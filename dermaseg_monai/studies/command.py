@@ -51,7 +51,7 @@ def run_study(
     """
     begin = time.time()
     from dermaseg_monai.studies.batch import Batch, describe_plan, run_batch
-    from dermaseg_monai.studies.catalogue import learning_rate_study
+    from dermaseg_monai.studies.lesion_studies import learning_rate_study
     from dermaseg_monai.studies.plan import plan_runs
     from dermaseg_monai.studies.time_limit import time_limit
     from dermaseg_monai.studies.user_file import find_study

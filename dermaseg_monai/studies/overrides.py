@@ -15,7 +15,7 @@ from dermaseg_monai.zoo.config_ids import all_ids, apply_overlay, nearest
 
 Configs = dict[str, dict[str, Any]]
 
-SHARED = ("network_def", "image_size", "aspect", "crop_lens", "mode")
+SHARED = ("network_def", "image_size", "aspect", "crop_lens", "mean", "std", "mode")
 """Ids that train.json and inference.json must agree on; evaluate.json takes them from train.json."""
 
 

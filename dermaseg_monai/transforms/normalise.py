@@ -40,19 +40,21 @@ def normalise_photo(
     return torch.addcmul(shift, image.to(torch.float32), scale)
 
 
-def denormalise_photo(image: torch.Tensor) -> torch.Tensor:
-    """Undo :func:`normalise_photo` with ImageNet's statistics, for people to look at.
+def denormalise_photo(
+    image: torch.Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> torch.Tensor:
+    """Undo :func:`normalise_photo`, for people to look at.
 
     Args:
         image: normalised RGB (..., 3, H, W), floating point.
+        mean: as it was subtracted.
+        std: as it was divided by.
 
     Returns:
         uint8 tensor of the same shape.
     """
-    mean, std = (
-        torch.tensor(values, device=image.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    return ((image.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+    centre, spread = (torch.tensor(values, device=image.device)[:, None, None] for values in (mean, std))
+    return ((image.float() * spread + centre) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 @lru_cache(maxsize=16)

@@ -116,7 +116,7 @@ class BundleTester:
             json.loads((folder / "configs" / f"{name}.json").read_text()) for name in ("train", "inference")
         )
         train["network_def"].pop("encoder_weights", None)
-        for shared in ("network_def", "image_size", "aspect", "mode"):
+        for shared in ("network_def", "image_size", "aspect", "mean", "std", "mode"):
             assert train[shared] == inference[shared]
         assert train["crop_lens"] == inference["crop_lens"]
         loading = train["train"]["deterministic_transforms"]

@@ -7,7 +7,13 @@ from monai.data import MetaTensor
 from torchvision.transforms.v2 import functional as tv
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.transforms import IMAGENET_MEAN, IMAGENET_STD, NormalisePhotod, normalise_photo
+from dermaseg_monai.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    NormalisePhotod,
+    denormalise_photo,
+    normalise_photo,
+)
 
 
 def test_literal_values() -> None:
@@ -52,3 +58,10 @@ def test_errors() -> None:
         NormalisePhotod(std=(0.2, 0.0, 0.2))
     with pytest.raises(InputError, match="per channel"):
         NormalisePhotod(mean=(0.5,))
+
+
+def test_what_was_normalised_is_shown_in_its_own_colours() -> None:
+    photo = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(denormalise_photo(normalise_photo(photo)), photo)
+    own = {"mean": [0.7, 0.6, 0.5], "std": [0.1, 0.2, 0.3]}
+    assert torch.equal(denormalise_photo(normalise_photo(photo, **own), **own), photo)
