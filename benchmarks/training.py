@@ -1,10 +1,11 @@
 r"""Training throughput: the bare step, the bundle as users run it, the usual MONAI recipe, and a plain DataLoader.
 
     python benchmarks/training.py --bundle lesion_mobilenetv2_unet --images 192 --epochs 3 [--size "[256,256]"] \
-        [--repeats 3] [--json]
+        [--repeats 3] [--dataset_dir DATA] [--workers 2] [--only "bare step,bundle"] [--apart False] [--json]
 
-All train the same network on the same phantoms with the bundle's batch size, optimiser and loss, each in a process of
-its own, ``repeats`` times in turn. Images per second are those of the epochs after the first (which decodes, caches and
+All train the same network on the same images (phantoms, or the first of a prepared folder) with the bundle's batch
+size, optimiser and loss, ``repeats`` times in turn, each in a process of its own unless ``--apart False`` saves the
+time of starting them. Images per second are those of the epochs after the first (which decodes, caches and
 warms up), medians over epochs and then over repeats; validation is left out of the time.
 
 - bare step: forward, loss, backward and optimiser step on one batch that stays on the device, in the bundle's
@@ -23,12 +24,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fire
 import torch
-from apart import apart
+from apart import apart as in_fresh_process
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from report import show
@@ -43,8 +45,6 @@ from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.graphs import GraphedStep
 from dermaseg_monai.zoo.folders import bundle_folder
 
-WORKERS = 2
-
 
 def main(
     bundle: str = "lesion_mobilenetv2_unet",
@@ -53,18 +53,27 @@ def main(
     size: list[int] | None = None,
     batch_size: int | None = None,
     repeats: int = 3,
+    dataset_dir: str | None = None,
+    workers: int = 2,
+    only: str | None = None,
+    apart: bool = True,
     json: bool = False,
 ) -> None:
     """Measure one bundle."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        write_phantoms(home / "official", count=round(images / 0.7) + 2)
-        prepare(home / "official", home / "prepared")
         overrides: dict[str, Any] = {"image_size": size} if size else {}
+        if dataset_dir is None:
+            write_phantoms(home / "official", count=round(images / 0.7) + 2)
+            prepare(home / "official", home / "prepared")
+        else:
+            (home / "prepared").symlink_to(Path(dataset_dir).absolute())
+            overrides["data_fraction"] = images / len(load_datalist(dataset_dir, "training"))
         overrides |= {"batch_size": batch_size} if batch_size else {}
+        eager = overrides | {"cuda_graph": False}
         makers: dict[str, tuple[Callable[..., float], list[Any]]] = {
-            "bare step": (bare, [overrides]),
-            "bundle": (workflow, [overrides, ["train"]]),
+            "bare step": (bare, [eager]),
+            "bundle": (workflow, [eager, ["train"]]),
         }
         if torch.cuda.is_available():
             graphed = overrides | {"cuda_graph": True}
@@ -73,19 +82,23 @@ def main(
                 "bundle, CUDA graph": (workflow, [graphed, ["train"]]),
             }
         else:
-            makers["bare step, memory kept"] = (bare, [overrides, True])
+            makers["bare step, memory kept"] = (bare, [eager, True])
         makers |= {
-            "MONAI recipe": (workflow, [overrides, ["train", "dictionary_train"]]),
-            "DataLoader": (plain, [overrides]),
+            "MONAI recipe": (workflow, [overrides | {"num_workers": workers}, ["train", "dictionary_train"]]),
+            "DataLoader": (plain, [overrides, workers]),
         }
+        if only is not None:
+            makers = {name: makers[name] for name in only.split(",")}
         speeds: dict[str, list[float]] = {name: [] for name in makers}
         for turn in range(repeats):
             for name, (measure, arguments) in makers.items():
                 print(f"{turn + 1} of {repeats}: {name} ...", file=sys.stderr)
-                speeds[name].append(apart(measure, bundle, home, epochs, *arguments))
+                call = partial(measure, bundle, home, epochs, *arguments)
+                speeds[name].append(in_fresh_process(call) if apart else call())
         medians = {name: statistics.median(each) for name, each in speeds.items()}
+        first = next(iter(medians.values()))
         rows = [
-            {"what": name, "images/s": speed, "share of bare step": speed / medians["bare step"]}
+            {"what": name, "images/s": speed, "share of the first": speed / first}
             for name, speed in medians.items()
         ]
         show(f"training, {bundle}, {images} images, {epochs} epochs", rows, json)
@@ -109,7 +122,6 @@ def build(
         encoder_start=None,
         val_interval=epochs + 1,
         **overrides,
-        **({"num_workers": WORKERS} if "dictionary_train" in names else {}),
     )
     flow.initialize()
     return flow
@@ -200,7 +212,7 @@ class Files(Dataset):
         return self.colour(image), mask > 127
 
 
-def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> float:
+def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], workers: int) -> float:
     """Images per second of a plain PyTorch loop over a DataLoader."""
     flow = build(bundle, home, epochs, overrides, ["train"])
     content = flow.parser.get_parsed_content
@@ -214,9 +226,10 @@ def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any]) -> fl
     else:
         network = content("network_def").to(device)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
-    dataset = Files(load_datalist(home / "prepared", "training"), list(size))
+    fraction = content("data_fraction")
+    dataset = Files(load_datalist(home / "prepared", "training", fraction=fraction), list(size))
     loader = DataLoader(
-        dataset, batch_size, shuffle=True, num_workers=WORKERS, drop_last=True, pin_memory=True
+        dataset, batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=True
     )
     network.train()
     times = []
