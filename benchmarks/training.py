@@ -1,7 +1,7 @@
 r"""Training throughput: the bare step, the bundle as users run it, the usual MONAI recipe, and a plain DataLoader.
 
     python benchmarks/training.py --bundle lesion_mobilenetv2_unet --images 192 --epochs 3 [--size "[256,256]"] \
-        [--repeats 3] [--dataset_dir DATA] [--workers 2] [--only "bare step,bundle"] [--apart False] [--json]
+        [--repeats 3] [--dataset_dir DATA] [--workers 2] [--only "bare step|bundle"] [--apart False] [--json]
 
 All train the same network on the same images (phantoms, or the first of a prepared folder) with the bundle's batch
 size, optimiser and loss, ``repeats`` times in turn, each in a process of its own unless ``--apart False`` saves the
@@ -23,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,14 @@ from dermaseg_monai.engines.graphs import GraphedStep
 from dermaseg_monai.zoo.folders import bundle_folder
 
 
-def main(
-    bundle: str = "lesion_mobilenetv2_unet",
+def main(bundle: str | Sequence[str] = "lesion_mobilenetv2_unet", **settings: Any) -> None:
+    """Measure one bundle, or several, separated by commas; the settings are those of ``measure``."""
+    for name in bundle.split(",") if isinstance(bundle, str) else bundle:
+        measure(name, **settings)
+
+
+def measure(
+    bundle: str,
     images: int = 192,
     epochs: int = 3,
     size: list[int] | None = None,
@@ -88,12 +94,12 @@ def main(
             "DataLoader": (plain, [overrides, workers]),
         }
         if only is not None:
-            makers = {name: makers[name] for name in only.split(",")}
+            makers = {name: makers[name] for name in only.split("|")}
         speeds: dict[str, list[float]] = {name: [] for name in makers}
         for turn in range(repeats):
-            for name, (measure, arguments) in makers.items():
+            for name, (maker, arguments) in makers.items():
                 print(f"{turn + 1} of {repeats}: {name} ...", file=sys.stderr)
-                call = partial(measure, bundle, home, epochs, *arguments)
+                call = partial(maker, bundle, home, epochs, *arguments)
                 speeds[name].append(in_fresh_process(call) if apart else call())
         medians = {name: statistics.median(each) for name, each in speeds.items()}
         first = next(iter(medians.values()))
