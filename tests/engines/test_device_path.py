@@ -29,10 +29,12 @@ def losses(dataset: Path, home: Path, device: str, **settings: Any) -> list[floa
     [
         ({"cuda_graph": True}, 0.02),
         ({"train#dataset#budget": 0.0, "validate#dataset#budget": 0.0}, 0.02),
-        ({"amp": True}, 0.05),
-        ({"amp": True, "cuda_graph": True}, 0.05),
+        ({"amp": "bfloat16"}, 0.05),
+        ({"amp": "bfloat16", "cuda_graph": True}, 0.05),
+        ({"amp": "float16"}, 0.05),
+        ({"amp": "float16", "cuda_graph": True}, 0.05),
     ],
-    ids=["graph", "streamed", "mixed precision", "mixed precision and graph"],
+    ids=["graph", "streamed", "bfloat16", "bfloat16 and graph", "float16", "float16 and graph"],
 )
 def test_losses_agree(device: str, settings: dict[str, Any], tolerance: float, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "discs")
