@@ -1,18 +1,26 @@
-"""What a training begins with: pretrained weights of its encoder, or another bundle's weights."""
+"""What a training begins with: pretrained weights, statistics and priors of its data, another bundle's weights."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from dermaseg_monai.data.masks import count_pixels
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.networks import calibrate_batch_norms
+from dermaseg_monai.networks.blocks import Head
 from dermaseg_monai.zoo.folders import bundle_folder
 
 logger = logging.getLogger(__name__)
+
+_CALIBRATING_BATCHES = 2
 
 
 def encoder_start(
@@ -37,6 +45,59 @@ def encoder_start(
     """
     resumed = resume and (Path(ckpt_dir) / "last.pt").is_file()
     return None if resumed or start_from is not None else encoder_weights
+
+
+def calibrate(network: nn.Module, loader: Iterable[Mapping[str, Any]]) -> nn.Module:
+    """Give batch norms that came folded into pretrained convolutions the statistics of training images.
+
+    Args:
+        network: changed in place, see :func:`dermaseg_monai.networks.calibrate_batch_norms`; its function stays
+            as it is. One without folded norms is left alone, and nothing is loaded.
+        loader: batches with normalised images (B, C, H, W) as ``image``; the first few are used.
+
+    Returns:
+        ``network``.
+    """
+    calibrate_batch_norms(network, (batch["image"] for batch in islice(loader, _CALIBRATING_BATCHES)))
+    return network
+
+
+def set_prior(network: nn.Module, dataset: Any | None) -> nn.Module:
+    """Let a network of independent classes start from how often each class occurs.
+
+    The bias of its classifiers becomes the logit of each class's share of the pixels, so that the first
+    probabilities are these shares. Sigmoids that start at one half would spend the first epochs on finding
+    out that most pixels show none of the classes, and the rare classes' gradient would drown in that.
+
+    Args:
+        network: changed in place.
+        dataset: a set that :func:`dermaseg_monai.data.masks.mask_batches` takes; pixels are counted before
+            any augmentation. None leaves the network as it is.
+
+    Returns:
+        ``network``.
+
+    Raises:
+        InputError: the network has no classifier with a logit for each channel of the masks.
+
+    Reference: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1.
+    """
+    if dataset is None:
+        return network
+    counts, pixels = count_pixels(dataset)
+    heads = [module for module in network.modules() if isinstance(module, Head)]
+    heads = [head for head in heads if head.out_channels == len(counts)]
+    if not heads:
+        raise InputError(
+            f"{type(network).__name__} has no classifier with {len(counts)} logits whose bias could be set; pass "
+            "--attribute_prior False."
+        )
+    # as if one of two further pixels showed each class: one that does not occur keeps a finite logit
+    prior = torch.logit((counts.double() + 1) / (pixels + 2))
+    with torch.no_grad():
+        for head in heads:
+            head.get_parameter("bias").copy_(prior)
+    return network
 
 
 def start_from(network: nn.Module, source: str | os.PathLike[str] | None) -> nn.Module:

@@ -90,6 +90,7 @@ def test_a_bundle_synchronises_its_batch_norms(enabled: bool) -> None:
     parser = ConfigParser()
     parser.read_config([folder / "train.json", folder / "multi_gpu_train.json"])
     parser.update({"device": torch.device("meta"), "sync_batchnorm": enabled, "network_def#features": [4, 8]})
+    parser["initial_network"] = "@network_def"
     network = parser.get_parsed_content("network#module")
     kinds = {type(module) for module in network.modules() if hasattr(module, "running_mean")}
     assert kinds == {torch.nn.SyncBatchNorm if enabled else torch.nn.BatchNorm2d}

@@ -24,3 +24,19 @@ def mask_batches(dataset: Any) -> Iterator[torch.Tensor]:
     else:
         for index in range(len(dataset.data)):
             yield dataset.data[index]["label"].as_subclass(torch.Tensor)[None]
+
+
+def count_pixels(dataset: Any) -> tuple[torch.Tensor, int]:
+    """Count the pixels of each channel of a training set's masks, before augmentation.
+
+    Args:
+        dataset: a set that :func:`mask_batches` takes, with an image at least.
+
+    Returns:
+        Pixels that show each channel, int64 (C,) on the CPU, and how many pixels there are.
+    """
+    present, pixels = [], 0
+    for labels in mask_batches(dataset):
+        present.append(torch.count_nonzero(labels, dim=(0, 2, 3)).cpu())
+        pixels += labels.shape[0] * labels.shape[2] * labels.shape[3]
+    return torch.stack(present).sum(dim=0), pixels

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dermaseg_monai.data.masks import mask_batches
+from dermaseg_monai.data.masks import count_pixels
 from dermaseg_monai.distributed import rank
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import write_text
@@ -46,12 +44,9 @@ def class_weights(
     """
     if by not in _KINDS:
         raise InputError(f"class weights are by {' or '.join(_KINDS)}, not by '{by}'.")
-    present, pixels = torch.zeros(len(names), dtype=torch.int64), 0
-    for labels in mask_batches(dataset):
-        if labels.shape[1] != len(names):
-            raise InputError(f"masks have {labels.shape[1]} channels, but {len(names)} names were given.")
-        present += torch.count_nonzero(labels, dim=(0, 2, 3)).cpu()
-        pixels += labels.shape[0] * labels.shape[2] * labels.shape[3]
+    present, pixels = count_pixels(dataset)
+    if len(present) != len(names):
+        raise InputError(f"masks have {len(present)} channels, but {len(names)} names were given.")
     counts = present.tolist()
     if by == "presence":
         weights = [inverse_frequency_weights([pixels - count, count]) for count in counts]

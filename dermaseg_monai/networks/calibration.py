@@ -46,8 +46,9 @@ def calibrate_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
     def gather(norm: Any, inputs: tuple[Tensor]) -> None:
-        x = inputs[0].double().transpose(0, 1).flatten(1).cpu()
-        sums[norm] += torch.stack([torch.full((len(x),), x.shape[1]), x.sum(dim=1), x.square().sum(dim=1)])
+        x = inputs[0].float().transpose(0, 1).flatten(1)
+        variance, mean = (moment.cpu().double() for moment in torch.var_mean(x, dim=1, correction=0))
+        sums[norm] += x.shape[1] * torch.stack([torch.ones_like(mean), mean, variance + mean.square()])
 
     handles = [norm.register_forward_pre_hook(gather) for norm in norms]
     modes = {module: module.training for module in network.modules()}
@@ -55,7 +56,7 @@ def calibrate_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None
     try:
         with torch.no_grad():
             for images in batches:
-                network(images)
+                network(images.to(norms[0].weight.device))
             for norm, (count, first, second) in sums.items():
                 mean = first / count
                 _set_statistics(norm, mean, second / count - mean.square())

@@ -32,14 +32,25 @@ _ATTRIBUTE_LOSS = _study(
     "Which loss suits the dermoscopic attributes?",
     _CONVNEXT,
     {
-        name: (title, {"loss": f"@losses#{name}"})
-        for name, title in (
-            ("bce", "BCE"),
-            ("weighted_bce", "weighted BCE"),
-            ("focal", "focal"),
-            ("dice", "Dice"),
-            ("jaccard", "Jaccard"),
+        name: (title, {"loss": f"@losses#{name}", **further})
+        for name, title, further in (
+            ("bce", "BCE", {}),
+            # weighs present and absent pixels alike, for which one half is the prior
+            ("weighted_bce", "weighted BCE", {"attribute_prior": False}),
+            ("focal", "focal", {}),
+            ("dice", "Dice", {}),
+            ("jaccard", "Jaccard", {}),
         )
+    },
+)
+
+_ATTRIBUTE_PRIOR = _study(
+    "attribute_prior",
+    "Should the attributes' first probabilities be their pixel shares?",
+    "attribute_unet",
+    {
+        "shares": ("the attributes' pixel shares", {}),
+        "half": ("one half for each attribute", {"attribute_prior": False}),
     },
 )
 
@@ -154,6 +165,7 @@ _ATTRIBUTE_ARCHITECTURE = Study(
 
 ATTRIBUTE_STUDIES: tuple[Study, ...] = (
     _ATTRIBUTE_LOSS,
+    _ATTRIBUTE_PRIOR,
     _ATTRIBUTE_OPTIMIZER,
     _ATTRIBUTE_SCHEDULE,
     _ATTRIBUTE_AUGMENTATION,

@@ -68,9 +68,9 @@ _UNET = (
 _GATES = "Oktay et al. Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018. arXiv:1804.03999"
 
 _ATTRIBUTE_RECIPE = (
-    "0.5 BCE + 0.5 Dice over the batch, images with rare attributes drawn more often, full frames, AdamW with "
-    "weight decay 0.01, one cycle up to {rate}, batch 16, 40 epochs, weights averaged exponentially "
-    "and chosen by macro Jaccard at each attribute's best threshold"
+    "0.5 BCE + 0.5 Dice over the batch, first probabilities those of the attributes' pixel shares, images with rare "
+    "attributes drawn more often, full frames, AdamW with weight decay 0.01, one cycle up to {rate}, batch 16, 40 "
+    "epochs, weights averaged exponentially and chosen by macro Jaccard at each attribute's best threshold"
 )
 _FROM_IMAGENET = "; encoder from ImageNet"
 _CROP_RECIPE = (
@@ -87,6 +87,8 @@ _CROPS = {
     "augment#shift": 0.0,
     "augment#crop_size": [128, 128],
     "rare_below": 0.0,
+    # the loss weighs present and absent pixels alike, for which one half is the prior
+    "attribute_prior": False,
     "average": None,
     "batch_size": 32,
     "learning_rate": 3e-4,

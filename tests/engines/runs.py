@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,14 @@ def finish(arguments: list[str], *launcher: str) -> str:
         process.terminate()  # a launcher takes its processes with it
     assert process.returncode == 0, said
     return said
+
+
+def two_processes() -> list[str]:
+    """The launcher of a run by two processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
 
 
 def history(home: Path) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from tests.data.discs import SECTIONS, write_dataset
 
-from .runs import TINY_UNET, command, finish, history, train
+from .runs import TINY_UNET, command, finish, history, train, two_processes
 
 NEUTRAL: dict[str, Any] = {
     "augment#flip": False,
@@ -71,16 +70,6 @@ def test_dictionary_transforms_augment_reproducibly(dataset: Path, tmp_path: Pat
             **TINY_UNET,
         )
     pd.testing.assert_frame_equal(history(tmp_path / "one"), history(tmp_path / "other"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def two_processes() -> list[str]:
-    return ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
 
 
 @pytest.fixture(scope="module")
