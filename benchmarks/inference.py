@@ -26,7 +26,7 @@ from PIL import Image
 from report import show
 
 from dermaseg_monai.data.phantoms import render_phantom
-from dermaseg_monai.engines import autocast, half_dtype
+from dermaseg_monai.engines import autocast
 from dermaseg_monai.transforms import normalise_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 
@@ -135,7 +135,7 @@ def network_alone(bundle: str, home: Path, photos: int) -> None:
     network, batch_size = content("network").eval(), content("batch_size")
     device = content("device")
     batch = torch.zeros(batch_size, 3, *content("image_size"), device=device)
-    with autocast(device, half_dtype(content("amp"), device)):
+    with autocast(device, content("amp")):
         for _ in range(-(-photos // batch_size)):
             network(batch)
     if device.type == "cuda":

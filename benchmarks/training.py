@@ -40,7 +40,7 @@ from torchvision.transforms import v2
 
 from dermaseg_monai.data import load_datalist, prepare
 from dermaseg_monai.data.phantoms import write_phantoms
-from dermaseg_monai.engines import autocast, half_dtype
+from dermaseg_monai.engines import autocast
 from dermaseg_monai.engines.allocator import keep_freed_memory
 from dermaseg_monai.engines.graphs import GraphedStep
 from dermaseg_monai.zoo.folders import bundle_folder
@@ -164,7 +164,7 @@ def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], keep: 
     amp, loader = content("amp"), content("train#dataloader")
 
     def step(image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with autocast(device, half_dtype(amp, device)):
+        with autocast(device, amp):
             prediction = network(image)
             value = loss(prediction, label)
         value.backward()

@@ -19,7 +19,7 @@ from dermaseg_monai.errors import OutputError, find_input_error
 
 
 def predict_maps(
-    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, half: torch.dtype | None
+    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, amp: object
 ) -> dict[str, torch.Tensor]:
     """Run a network on a batch of photos.
 
@@ -27,12 +27,12 @@ def predict_maps(
         image: normalised photos ``(B, 3, h, w)``, on the network's device.
         network: in evaluation mode.
         inferer: gives logits ``(B, C, h, w)``, or a dictionary of maps with ``logits`` among them.
-        half: what to compute in under autocast, see :func:`half_dtype`; None: float32.
+        amp: run under autocast, see :func:`half_dtype`.
 
     Returns:
         Float32 maps on the CPU by name; the logits are ``pred``.
     """
-    with autocast(image.device, half):
+    with autocast(image.device, amp):
         outputs = inferer(image, network)
     maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
     return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}

@@ -44,7 +44,7 @@ def half_dtype(amp: object, device: torch.device | str) -> torch.dtype | None:
 
     Args:
         amp: "bfloat16" or "float16"; on or off (:func:`switch`), where on means what :func:`mixed_precision`
-            says, or else bfloat16; None for off.
+            says, or else bfloat16; None for off; or what this function gave.
         device: where to compute.
 
     Returns:
@@ -53,11 +53,14 @@ def half_dtype(amp: object, device: torch.device | str) -> torch.dtype | None:
     Raises:
         InputError: ``amp`` is none of these.
     """
-    if not isinstance(amp, str) or amp not in _HALVES:
-        amp = (mixed_precision(device) or "bfloat16") if switch(amp) else None
-    return None if amp is None else _HALVES[amp]
+    if isinstance(amp, torch.dtype):
+        return amp
+    if isinstance(amp, str) and amp in _HALVES:
+        return _HALVES[amp]
+    return _HALVES[mixed_precision(device) or "bfloat16"] if switch(amp) else None
 
 
-def autocast(device: torch.device | str, dtype: torch.dtype | None) -> torch.autocast:
-    """PyTorch's autocast to what :func:`half_dtype` gave; to nothing where that is None."""
+def autocast(device: torch.device | str, amp: object) -> torch.autocast:
+    """PyTorch's autocast, or none of it, as the setting ``amp`` says; see :func:`half_dtype`."""
+    dtype = half_dtype(amp, device)
     return torch.autocast(torch.device(device).type, dtype, enabled=dtype is not None)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from monailabel.tasks.infer.bundle import BundleConstants, BundleInferTask
 
-from dermaseg_monai.engines import half_dtype, predict_maps
+from dermaseg_monai.engines import predict_maps
 from dermaseg_monai.label.scores import weights_of, written_at
 
 
@@ -53,11 +53,11 @@ class PhotoInfer(BundleInferTask):
         self, data: dict[str, Any], convert_to_batch: bool = True, device: str = "cuda"
     ) -> dict[str, Any]:
         """Predict ``data["image"]`` (3, h, w); puts the logits under ``pred`` and further maps beside them."""
-        half = half_dtype(self.bundle_config.get_parsed_content("amp"), device)
+        amp = self.bundle_config.get_parsed_content("amp")
         # as a MetaTensor: prompts of a photo travel in its meta
         image = data["image"][None].to(device)
         with torch.inference_mode():
-            maps = predict_maps(image, self._get_network(device, data), self.inferer(data), half)
+            maps = predict_maps(image, self._get_network(device, data), self.inferer(data), amp)
         data.update({name: values.as_subclass(torch.Tensor)[0] for name, values in maps.items()})
         return data
 

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from monai.data import Dataset
 
 from dermaseg_monai.data.photos import PhotoLoader
-from dermaseg_monai.engines import FlipInferer, MapInferer, half_dtype, predict_maps
+from dermaseg_monai.engines import FlipInferer, MapInferer, predict_maps
 from dermaseg_monai.engines.inferers import AXES
 from dermaseg_monai.files import write_text
 from dermaseg_monai.transforms import Entropyd, Foregroundd
@@ -97,7 +97,7 @@ def uncertainties(
         (item,) = batch["items"]
         # as a MetaTensor: prompts of a photo travel in its meta
         with torch.inference_mode():
-            maps = predict_maps(item["image"][None].to(device), network, inferer, half_dtype(amp, device))
+            maps = predict_maps(item["image"][None].to(device), network, inferer, amp)
         result: dict[Hashable, Any] = {
             name: values.as_subclass(torch.Tensor)[0] for name, values in maps.items()
         }

@@ -64,7 +64,7 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     import torch
     from monai.bundle import ConfigParser
 
-    from dermaseg_monai.engines import autocast, default_device, half_dtype, mixed_precision
+    from dermaseg_monai.engines import autocast, default_device, mixed_precision
 
     place = torch.device(device or default_device())
     parser = ConfigParser(
@@ -77,7 +77,7 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     image = torch.rand(timed, 3, *config["image_size"], device=place)
 
     def gradients() -> None:
-        with autocast(place, half_dtype(mixed_precision(place), place)):
+        with autocast(place, mixed_precision(place)):
             outputs = network(image)
         maps = outputs.values() if isinstance(outputs, dict) else [outputs]
         sum(value.float().mean() for value in maps).backward()

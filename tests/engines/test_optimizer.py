@@ -132,7 +132,7 @@ def test_an_encoder_of_rate_0_keeps_its_weights(dataset: Path, tmp_path: Path) -
     [
         ("AdamW", {}),
         ("Adam", {"optimizer#fused": False}),
-        ("SGD", {"optimizer#momentum": 0.9}),
+        ("SGD", {"optimizer#momentum": 0.9, "learning_rate": 0.3}),
         ("RMSprop", {}),
         ("Adagrad", {}),
     ],
@@ -140,7 +140,7 @@ def test_an_encoder_of_rate_0_keeps_its_weights(dataset: Path, tmp_path: Path) -
 def test_any_optimiser_trains(
     optimizer: str, settings: dict[str, Any], schedule: str, dataset: Path, tmp_path: Path
 ) -> None:
-    settings = {"optimizer#_target_": f"torch.optim.{optimizer}", **settings, "learning_rate": 0.01}
+    settings = {"optimizer#_target_": f"torch.optim.{optimizer}", "learning_rate": 0.01, **settings}
     workflow = train(
         "lesion_unet",
         dataset,

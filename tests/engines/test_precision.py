@@ -69,6 +69,7 @@ def test_other_devices(bf16: bool, amx: bool, monkeypatch: pytest.MonkeyPatch) -
         ("float16", torch.float16),
         (True, torch.float16),
         ("true", torch.float16),
+        (torch.bfloat16, torch.bfloat16),
     ],
 )
 def test_the_setting_is_read(amp: object, expected: torch.dtype | None) -> None:
