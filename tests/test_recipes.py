@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from PIL import Image
 from dermaseg_monai.studies.bundles import ablation_files
 from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.transforms import BatchAugment
+from dermaseg_monai.zoo.bundle import Bundle
+from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.folders import bundle_folder
 
 ROOT = Path(__file__).parents[1]
@@ -162,3 +165,20 @@ def test_focal_loss_is_weighted_as_the_cross_entropy_is() -> None:
     labels[:, :, 0, 0] = 1
     loss = loss_of(variant("attribute_aspp", "aspp_focal"))
     assert float(loss(logits, labels)) == pytest.approx(0.693147 * 1.5 / 4, abs=1e-5)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_readmes_say_what_is_the_sources_and_what_is_done(bundle: Bundle) -> None:
+    readme = (bundle_folder(bundle.name) / "docs" / "README.md").read_text()
+    recipe = readme.partition("## Recipe")[2].partition("## ")[0]
+    assert ("As in its source: " in recipe) == (bundle.source_recipe is not None)
+    assert "The project's own" in recipe
+    train = config(bundle.name, "train")
+    for words, value in ((r"(\d+) epochs", train["max_epochs"]), (r"batch (\d+)", train["batch_size"])):
+        assert [int(number) for number in re.findall(words, recipe)] == [value], words
+    rates = re.findall(r"(?:Adam|AdamW) at (\S+) with|one cycle up to ([^,]+)|rate of ([^, ]+)", recipe)
+    assert [float("".join(groups)) for groups in rates] == [train["learning_rate"]]
+    assert ("encoder from ImageNet" in recipe) == ("encoder_weights" in train)
+    assert ("weights averaged" in recipe) == (train.get("average") is not None)
+    assert ("no augmentation" in recipe) == (not train.get("augment", {"flip": True})["flip"])
+    assert ("masks opened" in recipe) == (config(bundle.name, "inference")["opening"] > 0)

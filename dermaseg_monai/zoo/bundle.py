@@ -19,7 +19,10 @@ class Bundle:
         summary: one sentence on what the network is.
         network: the ``network_def`` of its configs.
         parameters: trainable parameters of the network.
-        recipe: one sentence on how it is trained.
+        own_recipe: what of its training is the project's own, as an enumeration; what the README says of every bundle
+            is left out.
+        source_recipe: what of its training is as in the source of its results, likewise; None where the recipe is the
+            project's own throughout.
         references: papers, one line each.
         mode: how its logits are read.
         image_size: (height, width) the network is given.
@@ -41,8 +44,9 @@ class Bundle:
     summary: str
     network: Mapping[str, Any]
     parameters: int
-    recipe: str
+    own_recipe: str
     references: tuple[str, ...]
+    source_recipe: str | None = None
     mode: Mode = "binary"
     image_size: tuple[int, int] = (256, 256)
     encoder_weights: str | None = None

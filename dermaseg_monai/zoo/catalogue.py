@@ -54,7 +54,8 @@ _DICE = {"_target_": "dermaseg_monai.losses.DiceLoss", "mode": "@mode"}
 _CE_DICE = {"loss": _sum_of(_CE, _DICE)}
 
 _USUAL = "AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 24, 20 epochs"
-_USUAL_320 = "AdamW with weight decay 1e-4, cosine annealing, batch 16, 20 epochs"
+_DICE_BCE = "0.5 Dice + 0.5 BCE"
+_RANGES = "the ranges of the augmentation"
 
 # averaged views and ensembles have no maps of their own: their uncertainty is the entropy of the mean
 _OWN_MAPS = "$engines.FlipInferer(@flips, @mode) if @flips or @ensemble else engines.MapInferer()"
@@ -67,18 +68,20 @@ _UNET = (
 
 _GATES = "Oktay et al. Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018. arXiv:1804.03999"
 
+_BEST_THRESHOLDS = "weights chosen by macro Jaccard at each attribute's best threshold"
 _ATTRIBUTE_RECIPE = (
     "0.5 BCE + 0.5 Dice over the batch, first probabilities those of the attributes' pixel shares, images with rare "
     "attributes drawn more often, full frames, AdamW with weight decay 0.01, one cycle up to {rate}, batch 16, 40 "
-    "epochs, weights averaged exponentially and chosen by macro Jaccard at each attribute's best threshold"
+    f"epochs, weights averaged exponentially, {_BEST_THRESHOLDS}"
 )
-_FROM_IMAGENET = "; encoder from ImageNet"
-_CROP_RECIPE = (
-    "BCE weighted by inverse frequency, random 128 x 128 crops after the dark border is removed, flips and colour, "
-    "all images drawn alike, AdamW with weight decay 0.01, one cycle up to 3e-4, batch 32, 40 epochs, "
-    "weights chosen by macro Jaccard at each attribute's best threshold"
-    + _FROM_IMAGENET
-    + "; masks opened (erosion, then dilation)."
+_FROM_IMAGENET = "encoder from ImageNet"
+_CROP_SOURCE = (
+    "BCE weighted by inverse frequency alone, random 128 x 128 crops after the dark border is removed, flips and "
+    f"colour and no other augmentation, {_FROM_IMAGENET}, masks opened (erosion, then dilation)"
+)
+_CROP_OWN = (
+    "AdamW with weight decay 0.01, one cycle up to 3e-4, batch 32, 40 epochs, gradients clipped, the size of the "
+    f"opening, {_BEST_THRESHOLDS}"
 )
 _CROPS = {
     "crop_lens": True,
@@ -102,10 +105,11 @@ _PROMPTABLE = {
     "_target_": "dermaseg_monai.prompts.SamNetwork",
     "architecture": "$prompts.get_checkpoint(@checkpoint).architecture",
 }
-_FINE_TUNING = (
-    "0.5 Dice + 0.5 BCE on the mask decoder, the image encoder frozen and its embeddings kept on disk; the true box, "
-    "each side shifted by up to 10 %, AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 8, 20 epochs; "
-    "weights chosen by the score with predicted boxes."
+_FINE_TUNING_SOURCE = "published weights to begin with"
+_FINE_TUNING_OWN = (
+    "0.5 Dice + 0.5 BCE on the mask decoder, the image encoder frozen and its embeddings kept on disk, the true box "
+    "with each side shifted by up to 10 %, AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 8, 20 epochs, "
+    "weights chosen by the score with predicted boxes"
 )
 
 _LESIONS: tuple[Bundle, ...] = (
@@ -120,7 +124,8 @@ _LESIONS: tuple[Bundle, ...] = (
             "features": [64, 128, 256, 512, 1024],
         },
         parameters=31_037_633,
-        recipe="0.5 Dice + 0.5 BCE, AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 24, 20 epochs.",
+        source_recipe=f"{_DICE_BCE}, {_USUAL}",
+        own_recipe=_RANGES,
         references=(_UNET, *_ISIC),
         published="test Dice 0.8589, Jaccard 0.7818, accuracy 0.9484 (random 70/15/15 split of these images)",
     ),
@@ -137,7 +142,8 @@ _LESIONS: tuple[Bundle, ...] = (
             "upsampling": "bilinear",
         },
         parameters=1_884_417,
-        recipe="BCE with logits, Adam at 1e-4 without weight decay, batch 40, 20 epochs, no augmentation.",
+        source_recipe="BCE with logits, Adam at 1e-4 without weight decay, batch 40, 20 epochs, no augmentation",
+        own_recipe="weights of the epoch that validates best",
         references=(_UNET, *_ISIC),
         image_size=(64, 64),
         published="validation Jaccard 0.6954; mean Jaccard of five test images 0.82",
@@ -161,7 +167,8 @@ _LESIONS: tuple[Bundle, ...] = (
             "features": [64, 128, 256, 512, 1024],
         },
         parameters=32_434_182,
-        recipe=f"CE + Dice, {_USUAL}.",
+        source_recipe="CE + Dice",
+        own_recipe=f"{_USUAL}, {_RANGES}",
         references=(_GATES, *_ISIC),
         mode="two_class",
         train=_CE_DICE,
@@ -172,7 +179,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="A VGG16-style encoder with batch norm and a decoder that unpools by the encoder's pooling indices.",
         network={"_target_": "dermaseg_monai.networks.SegNet", "in_channels": 3, "out_channels": 2},
         parameters=29_440_450,
-        recipe=f"CE + Dice, {_USUAL}.",
+        source_recipe="CE + Dice",
+        own_recipe=f"{_USUAL}, {_RANGES}",
         references=(
             "Badrinarayanan, Kendall and Cipolla. SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image "
             "Segmentation. IEEE TPAMI 39(12), 2017. arXiv:1511.00561",
@@ -192,7 +200,8 @@ _LESIONS: tuple[Bundle, ...] = (
             "features": [32, 64, 128, 256, 512],
         },
         parameters=9_159_681,
-        recipe="0.5 Dice + 0.5 BCE, AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 24, 20 epochs.",
+        source_recipe=f"{_DICE_BCE}, AdamW, cosine annealing, 20 epochs",
+        own_recipe=f"a rate of 1e-4 and weight decay of 1e-4, batch 24, {_RANGES}",
         references=(
             "Zhou et al. UNet++: A Nested U-Net Architecture for Medical Image Segmentation. DLMIA 2018. "
             "arXiv:1807.10165",
@@ -206,7 +215,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="torchvision's DeepLabV3 on a dilated ResNet-50, two classes.",
         network={"_target_": "dermaseg_monai.networks.DeepLabV3", "in_channels": 3, "out_channels": 2},
         parameters=39_633_986,
-        recipe=f"CE + Dice, {_USUAL_320}; encoder from ImageNet.",
+        source_recipe=f"CE + Dice, {_FROM_IMAGENET}",
+        own_recipe=f"AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 16, 20 epochs, {_RANGES}",
         references=(_DEEPLAB, *_ISIC),
         mode="two_class",
         image_size=(320, 320),
@@ -232,7 +242,8 @@ _LESIONS: tuple[Bundle, ...] = (
             "uncertainty_head": True,
         },
         parameters=40_509_673,
-        recipe=f"contour-aware loss over CE + Tversky, {_USUAL_320}; encoder from ImageNet.",
+        source_recipe=f"contour-aware loss over CE + Tversky, a rate of 1e-3, {_FROM_IMAGENET}",
+        own_recipe=f"AdamW with weight decay 1e-4, cosine annealing, batch 16, 20 epochs, {_RANGES}",
         references=(_DEEPLAB, *_ISIC),
         mode="two_class",
         image_size=(320, 320),
@@ -257,7 +268,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="A U-shaped hierarchy of shifted-window transformer blocks of 48 to 384 channels.",
         network={"_target_": "dermaseg_monai.networks.SwinUNetLite", "in_channels": 3, "out_channels": 2},
         parameters=6_819_854,
-        recipe=f"CE + Dice, {_USUAL}.",
+        source_recipe="CE + Dice",
+        own_recipe=f"{_USUAL}, {_RANGES}",
         references=(
             "Liu et al. Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021. "
             "arXiv:2103.14030",
@@ -273,7 +285,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="A mix transformer of the smallest size with efficient attention, and an all-MLP decoder.",
         network={"_target_": "dermaseg_monai.networks.SegFormerLite", "in_channels": 3, "out_channels": 2},
         parameters=3_714_658,
-        recipe=f"CE + Dice, {_USUAL}.",
+        source_recipe="CE + Dice",
+        own_recipe=f"{_USUAL}, {_RANGES}",
         references=(
             "Xie et al. SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers. "
             "NeurIPS 2021. arXiv:2105.15203",
@@ -288,7 +301,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="A ResNet-50 stem, a ViT-B/16 over its stride-16 map, and a cascaded upsampler with skips.",
         network={"_target_": "dermaseg_monai.networks.TransUNet", "in_channels": 3, "out_channels": 1},
         parameters=105_275_921,
-        recipe="0.5 Dice + 0.5 BCE, AdamW at 1e-4 with weight decay 1e-4, cosine annealing, batch 24, 20 epochs.",
+        source_recipe=_DICE_BCE,
+        own_recipe=f"all weights from nothing, {_USUAL}, {_RANGES}",
         references=(
             "Chen et al. TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation. 2021. "
             "arXiv:2102.04306",
@@ -305,9 +319,9 @@ _LESIONS: tuple[Bundle, ...] = (
             "out_channels": 1,
         },
         parameters=3_328_529,
-        recipe=(
-            "0.5 Dice + 0.5 BCE, AdamW with weight decay 0.01, one cycle up to 1e-3, batch 16, 40 epochs, "
-            "weights averaged exponentially and chosen by mean Jaccard; encoder from ImageNet."
+        own_recipe=(
+            f"{_DICE_BCE}, AdamW with weight decay 0.01, one cycle up to 1e-3, batch 16, 40 epochs, weights averaged "
+            f"exponentially and chosen by mean Jaccard, {_FROM_IMAGENET}"
         ),
         references=(
             "Sandler et al. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018. arXiv:1801.04381",
@@ -340,7 +354,8 @@ _LESIONS: tuple[Bundle, ...] = (
         ),
         network=_PROMPTABLE,
         parameters=93_735_472,
-        recipe=_FINE_TUNING,
+        source_recipe=_FINE_TUNING_SOURCE,
+        own_recipe=_FINE_TUNING_OWN,
         references=(_SAM, *_ISIC),
         image_size=(1024, 1024),
         checkpoint="sam_vit_b",
@@ -352,7 +367,8 @@ _LESIONS: tuple[Bundle, ...] = (
         summary="SAM's ViT-B, fine-tuned by its authors on over 1.5 million medical image-mask pairs for box prompts.",
         network=_PROMPTABLE,
         parameters=93_735_472,
-        recipe=_FINE_TUNING,
+        source_recipe=_FINE_TUNING_SOURCE,
+        own_recipe=_FINE_TUNING_OWN,
         references=(
             "Ma et al. Segment anything in medical images. Nature Communications 15, 2024. arXiv:2304.12306",
             _SAM,
@@ -376,7 +392,7 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "features": [64, 128, 256, 512, 1024],
         },
         parameters=31_037_893,
-        recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4") + ".",
+        own_recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4"),
         references=(_UNET, *_ISIC),
         mode="multilabel",
     ),
@@ -391,7 +407,7 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "features": [64, 128, 256, 512],
         },
         parameters=8_219_845,
-        recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4") + ".",
+        own_recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4"),
         references=(
             "Zhang, Liu and Wang. Road Extraction by Deep Residual U-Net. IEEE GRSL 15(5), 2018. arXiv:1711.10684",
             *_ISIC,
@@ -409,7 +425,7 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "features": [64, 128, 256, 512, 1024],
         },
         parameters=32_434_377,
-        recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4") + ".",
+        own_recipe=_ATTRIBUTE_RECIPE.format(rate="5e-4"),
         references=(_GATES, *_ISIC),
         mode="multilabel",
     ),
@@ -419,7 +435,8 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
         summary="A ConvNeXt-Tiny encoder under a decoder of residual units and attention gates, with five logits.",
         network={"_target_": "dermaseg_monai.networks.ConvNeXtUNet", "in_channels": 3, "out_channels": 5},
         parameters=33_066_040,
-        recipe=_ATTRIBUTE_RECIPE.format(rate="2e-4") + _FROM_IMAGENET + ".",
+        source_recipe=_FROM_IMAGENET,
+        own_recipe=_ATTRIBUTE_RECIPE.format(rate="2e-4"),
         references=("Liu et al. A ConvNet for the 2020s. CVPR 2022. arXiv:2201.03545", _GATES, *_ISIC),
         mode="multilabel",
         encoder_weights=_IMAGENET,
@@ -436,7 +453,8 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "out_channels": 5,
         },
         parameters=62_919_509,
-        recipe=_CROP_RECIPE,
+        source_recipe=_CROP_SOURCE,
+        own_recipe=_CROP_OWN,
         references=(
             "He et al. Deep Residual Learning for Image Recognition. CVPR 2016. arXiv:1512.03385",
             _DEEPLAB,
@@ -458,7 +476,8 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
             "out_channels": 5,
         },
         parameters=41_320_181,
-        recipe=_CROP_RECIPE,
+        source_recipe=_CROP_SOURCE,
+        own_recipe=_CROP_OWN,
         references=(
             "Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016. arXiv:1512.00567",
             _DEEPLAB,

@@ -38,7 +38,8 @@ def _entry(bundle: Bundle) -> dict[str, object]:
         "version": bundle.version,
         "weights": _has_weights(bundle),
         "summary": bundle.summary,
-        "recipe": bundle.recipe,
+        "source_recipe": bundle.source_recipe,
+        "own_recipe": bundle.own_recipe,
     }
 
 
