@@ -13,6 +13,7 @@ from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     Head,
+    PooledBatchNorm2d,
     check_minimum_size,
     load_encoder_weights,
     resize_to_input,
@@ -24,7 +25,8 @@ _CONTEXT_CHANNELS = 256
 _GROUP_SIZE = 8
 _DETAIL_CHANNELS = 48
 _HEAD_CHANNELS = 64
-_REFINE_CHANNELS = 128
+_FUSION_CHANNELS = 128
+_REFINE_CHANNELS = 32
 
 # The same field of view, in pixels of the image, at either output stride (Chen et al. 2017, section 4).
 _DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
@@ -35,7 +37,8 @@ class DynamicASPP(nn.Module):
 
     Five branches (1x1, three dilated 3x3, image pooling) are scaled by a softmax over the branches that a
     linear gate reads from the pooled features, and are then joined by a 1x1 convolution. The gate starts at
-    exactly uniform weights, as in the plain pyramid.
+    exactly uniform weights, as in the plain pyramid. Its input is normalised over the batch: pooled features
+    are much the same for all images, and a gate that saw them as they are could only choose for all alike.
 
     Args:
         in_channels: channels of the features.
@@ -59,6 +62,7 @@ class DynamicASPP(nn.Module):
             nn.GroupNorm(out_channels // _GROUP_SIZE, out_channels),
             nn.ReLU(),
         )
+        self.gate_norm = PooledBatchNorm2d(in_channels, affine=False)
         self.gate = nn.Linear(in_channels, len(dilations) + 2)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
@@ -71,7 +75,8 @@ class DynamicASPP(nn.Module):
         mean = x.mean(dim=(2, 3), keepdim=True)
         # Divided by the root of their number, the features have a norm of about 1 together. Otherwise a step
         # of the optimizer moves so many weights at once that the gate closes on one branch within a few.
-        weights = self.gate(mean.flatten(1) * x.shape[1] ** -0.5).softmax(dim=1)
+        features = self.gate_norm(mean).flatten(1) * x.shape[1] ** -0.5
+        weights = self.gate(features).softmax(dim=1)
         outputs: list[Tensor] = []
         for branch in self.branches:
             outputs.append(branch(x))
@@ -99,14 +104,15 @@ class BADeepLabV3(nn.Module):
     """Boundary-aware DeepLabV3.
 
     A dilated ResNet-50 feeds a gated pyramid and a region head: together a DeepLabV3, whose logits are the
-    coarse prediction. At stride 4, a boundary head finds the contour, an uncertainty head the pixels where
-    the coarse prediction is wrong, and a refinement decoder adds a correction to the upsampled coarse logits
-    from the low-level features, the context and the cues (coarse lesion probability, contour, uncertainty).
+    coarse prediction. At stride 4, a boundary head finds the contour, and an uncertainty head the pixels where
+    the coarse prediction is wrong. A refinement decoder fuses the low-level features, the context and the
+    cues (coarse lesion probability, contour, uncertainty) at stride 4, joins the result with the cues and the
+    image itself at the image's full resolution, and adds a correction to the coarse logits there.
 
     What keeps the additions from harming the network underneath: the correction starts near zero, so training
     starts as DeepLabV3's; the cues enter the refinement detached, so each head answers to its own
     supervision only; the uncertainty head reads detached features, so it observes without changing what it
-    observes; the boundary head trains the low-level features, but reads the context detached.
+    observes. The boundary head trains all that it reads: low-level features, pyramid and encoder.
 
     Args:
         in_channels: channels of the input image; an ImageNet start needs 3.
@@ -116,6 +122,8 @@ class BADeepLabV3(nn.Module):
         output_stride: the encoder's, 8 or 16.
         boundary_head: whether there is a boundary head and its cue.
         uncertainty_head: whether there is an uncertainty head and its cue.
+        detach_boundary: whether the boundary head reads the context detached, so that its loss trains the
+            low-level features alone and reaches neither the pyramid nor the encoder's deeper stages.
         dropout: probability of dropping a value of the context in training, in [0, 1).
 
     Attributes:
@@ -136,6 +144,7 @@ class BADeepLabV3(nn.Module):
         output_stride: int = 8,
         boundary_head: bool = True,
         uncertainty_head: bool = True,
+        detach_boundary: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -162,12 +171,16 @@ class BADeepLabV3(nn.Module):
         features = _DETAIL_CHANNELS + _CONTEXT_CHANNELS
         self.boundary = _CueHead(features) if boundary_head else None
         self.uncertainty = _CueHead(features + 1) if uncertainty_head else None
+        self.detach_boundary = detach_boundary
         cues = 1 + int(boundary_head) + int(uncertainty_head)
+        self.fuse = nn.Sequential(
+            ConvNormReLU(features + cues, _FUSION_CHANNELS), ConvNormReLU(_FUSION_CHANNELS, _REFINE_CHANNELS)
+        )
         correction = nn.Conv2d(_REFINE_CHANNELS, out_channels, 1, bias=False)
         # Near zero but not zero: gradients reach the layers below from the first step.
         nn.init.normal_(correction.weight, std=1e-3)
         self.refine = nn.Sequential(
-            ConvNormReLU(features + cues, _REFINE_CHANNELS),
+            ConvNormReLU(_REFINE_CHANNELS + cues + in_channels, _REFINE_CHANNELS),
             ConvNormReLU(_REFINE_CHANNELS, _REFINE_CHANNELS),
             correction,
         )
@@ -226,21 +239,23 @@ class BADeepLabV3(nn.Module):
         detail = self.detail(features["low"])
         context = resize_to_input(context, detail)
         region = resize_to_input(region, detail)
-        lesion = region[:, 1:] - region[:, :1] if region.shape[1] == 2 else region
-        lesion = lesion.detach().sigmoid()
-        fused = [detail, context, lesion]
         outputs = {"region": region}
+        lesion = region[:, 1:] - region[:, :1] if region.shape[1] == 2 else region
+        cues = [lesion]
         if self.boundary is not None:
-            boundary = self.boundary(torch.cat([detail, context.detach()], dim=1))
-            fused.append(boundary.detach().sigmoid())
-            outputs["boundary"] = boundary
+            seen = context.detach() if self.detach_boundary else context
+            outputs["boundary"] = self.boundary(torch.cat([detail, seen], dim=1))
+            cues.append(outputs["boundary"])
         if self.uncertainty is not None:
-            uncertainty = self.uncertainty(torch.cat([detail.detach(), context.detach(), lesion], dim=1))
-            fused.append(uncertainty.detach().sigmoid())
-            outputs["uncertainty"] = uncertainty
-        outputs["logits"] = region + self.refine(torch.cat(fused, dim=1))
-
+            observed = torch.cat([detail, context, lesion.sigmoid()], dim=1).detach()
+            outputs["uncertainty"] = self.uncertainty(observed)
+            cues.append(outputs["uncertainty"])
         for name in list(outputs.keys()):
             outputs[name] = resize_to_input(outputs[name], x)
+
+        cue = torch.cat(cues, dim=1).detach()
+        fused = resize_to_input(self.fuse(torch.cat([detail, context, cue.sigmoid()], dim=1)), x)
+        correction = self.refine(torch.cat([fused, resize_to_input(cue, x).sigmoid(), x], dim=1))
+        outputs["logits"] = outputs["region"] + correction
         outputs["gate"] = gate
         return outputs

@@ -301,10 +301,11 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
 
     Args:
         num_features: channels of the input.
+        affine: whether a scale and an offset of each channel are learned.
     """
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
+    def __init__(self, num_features: int, affine: bool = True) -> None:
+        super().__init__(num_features, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` `(B, num_features, H, W)`."""

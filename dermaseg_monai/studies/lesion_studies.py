@@ -102,13 +102,18 @@ _COMPONENTS = Study(
             name=name,
             title=title,
             bundle="lesion_ba_deeplabv3",
-            overrides={f"network_def#{head}_head": False for head in missing},
+            overrides={f"network_def#{option}": value for option, value in options.items()},
         )
-        for name, title, missing in (
-            ("full", "both heads", ()),
-            ("no_boundary", "no boundary head", ("boundary",)),
-            ("no_uncertainty", "no uncertainty head", ("uncertainty",)),
-            ("neither", "neither head", ("boundary", "uncertainty")),
+        for name, title, options in (
+            ("full", "both heads", {}),
+            (
+                "detached_boundary",
+                "both heads, contour loss on low-level features alone",
+                {"detach_boundary": True},
+            ),
+            ("no_boundary", "no boundary head", {"boundary_head": False}),
+            ("no_uncertainty", "no uncertainty head", {"uncertainty_head": False}),
+            ("neither", "neither head", {"boundary_head": False, "uncertainty_head": False}),
         )
     ),
 )

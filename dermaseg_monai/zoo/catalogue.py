@@ -231,7 +231,7 @@ _LESIONS: tuple[Bundle, ...] = (
         title="Boundary-aware DeepLabV3 for lesion boundaries",
         summary=(
             "A dilated ResNet-50 with a dynamic ASPP, region, boundary and uncertainty heads and a decoder that "
-            "refines the coarse mask with their cues."
+            "refines the coarse mask with their cues at the image's full resolution."
         ),
         network={
             "_target_": "dermaseg_monai.networks.BADeepLabV3",
@@ -240,8 +240,9 @@ _LESIONS: tuple[Bundle, ...] = (
             "output_stride": 8,
             "boundary_head": True,
             "uncertainty_head": True,
+            "detach_boundary": False,
         },
-        parameters=40_509_673,
+        parameters=40_418_985,
         source_recipe=f"contour-aware loss over CE + Tversky, a rate of 1e-3, {_FROM_IMAGENET}",
         own_recipe=f"AdamW with weight decay 1e-4, cosine annealing, batch 16, 20 epochs, {_RANGES}",
         references=(_DEEPLAB, *_ISIC),
