@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def network_inputs(photos: Iterable[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
     """What a network is fed of each photo: float32 ``(1, 3, H, W)``, resized to ``size`` and normalised."""
     steps = (
-        LoadPhotod("image", reduce_to=max(size)),
+        LoadPhotod("image", reduce_to=2 * max(size)),
         Fitd("image", size=size),
         NormalisePhotod("image"),
     )

@@ -18,16 +18,18 @@ from dermaseg_monai.transforms.geometry import Box, check_same_photo, geometry_o
 _LONG_SIDE = 512  # the frame is looked for on a grid of about this many points along the longer side
 
 
-def find_lens(pixels: np.ndarray, level: int = 30) -> tuple[int, int, int, int]:
-    """Find the part of a photo that isn't black frame: the bounding box of its largest bright region.
+def find_lens(pixels: np.ndarray, level: int = 30, min_share: float = 0.02) -> tuple[int, int, int, int]:
+    """Find the part of a photo that is not black frame: the bounding box of its largest bright region.
 
     A frame is at most ``level`` bright in every channel, which skin and lesions hardly are. Dark corners
     alone leave the box whole, as the lens then touches all sides. Where the bright region covers less than a
-    quarter of its photo the photo is dark rather than framed, and the box is whole too.
+    quarter of its photo the photo is dark rather than framed, and the box is whole too; so it is where the frame
+    is hardly worth cropping.
 
     Args:
         pixels: uint8 array (H, W, 3).
         level: brightest value of the frame.
+        min_share: smallest part of the photo's area worth cropping away, 0 to 1.
 
     Returns:
         (top, left, bottom, right); in large photos up to H / 512 or W / 512 pixels of the frame may remain.
@@ -46,7 +48,9 @@ def find_lens(pixels: np.ndarray, level: int = 30) -> tuple[int, int, int, int]:
     rows, columns = ndimage.find_objects(labels)[areas.argmax() - 1]
     # the first bright grid line is at most a step behind the true edge
     top, left = (max(0, (side.start - 1) * step + 1) for side in (rows, columns))
-    return (top, left, min(height, rows.stop * step), min(width, columns.stop * step))
+    bottom, right = min(height, rows.stop * step), min(width, columns.stop * step)
+    worthwhile = (bottom - top) * (right - left) <= (1 - min_share) * height * width
+    return (top, left, bottom, right) if worthwhile else whole
 
 
 class CropLensd(MapTransform):
@@ -87,12 +91,12 @@ class CropLensd(MapTransform):
         check_same_photo(items, keys)
         photo = items[keys[0]]
         plain = photo.as_tensor() if isinstance(photo, MetaTensor) else photo
-        top, left, bottom, right = find_lens(plain.numpy().transpose(1, 2, 0), self.level)
-        if (bottom - top) * (right - left) > (1 - self.min_share) * photo.shape[-2] * photo.shape[-1]:
+        lens = find_lens(plain.numpy().transpose(1, 2, 0), self.level, self.min_share)
+        if lens == (0, 0, *photo.shape[-2:]):
             return items
         # a photo decoded at a reduced size and its mask differ in size: the box is handed on in the photo's
         # pixels
-        box = geometry_of(photo).to_photo((top, left, bottom, right))
+        box = geometry_of(photo).to_photo(lens)
         for key in keys:
             items[key] = _cropped(items[key], box)
         return items

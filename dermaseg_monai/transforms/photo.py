@@ -17,6 +17,7 @@ from monai.transforms import MapTransform
 from PIL import ExifTags, Image
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.transforms.frame import find_lens
 
 MAX_PIXELS = 178_956_970
 """Largest photo that is opened, in pixels: Pillow's own limit against decompression bombs."""
@@ -161,29 +162,47 @@ class LoadPhotod(MapTransform):
 
     Args:
         keys: items that hold the path of one photo each.
-        reduce_to: decode JPEG files at a reduced scale, see :func:`open_photo`.
+        reduce_to: decode JPEG files at a reduced scale with both sides still at least this many pixels, see
+            :func:`open_photo`. Twice the network's longer side leaves the resampling to
+            :class:`~dermaseg_monai.transforms.geometry.Fitd`.
+        crop_lens: the photo will be cropped to what the lens shows
+            (:class:`~dermaseg_monai.transforms.frame.CropLensd`), whose sides then count for ``reduce_to``.
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: an item is no path, or the file can't be read.
+        InputError: an item is no path, or the file cannot be read.
     """
 
     def __init__(
-        self, keys: KeysCollection = "image", reduce_to: int | None = None, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection = "image",
+        reduce_to: int | None = None,
+        crop_lens: bool = False,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.reduce_to = reduce_to
+        self.crop_lens = crop_lens
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
             path = _as_path(items[key], key)
             photo = open_photo(path, self.reduce_to)
+            while self.crop_lens and self._is_too_small(photo):
+                photo = open_photo(path, min(photo.pixels.shape[:2]) + 1)  # at the next larger scale
             # a view: the transforms that follow read rows of RGB triples fastest
             tensor = torch.from_numpy(photo.pixels).permute(2, 0, 1)
             meta = {"filename_or_obj": path, "original_size": photo.size, "extent": photo.extent}
             items[key] = MetaTensor(tensor, meta=meta)
         return items
+
+    def _is_too_small(self, photo: Photo) -> bool:
+        """Whether what the lens shows was reduced too far."""
+        if self.reduce_to is None or photo.pixels.shape[:2] == photo.size:
+            return False
+        top, left, bottom, right = find_lens(photo.pixels)
+        return min(bottom - top, right - left) < self.reduce_to
 
 
 class LoadMaskd(MapTransform):

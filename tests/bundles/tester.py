@@ -112,8 +112,9 @@ class BundleTester:
         )
 
     def test_train_and_inference_agree(self, folder: Path) -> None:
-        train, inference = (
-            json.loads((folder / "configs" / f"{name}.json").read_text()) for name in ("train", "inference")
+        train, evaluate, inference = (
+            json.loads((folder / "configs" / f"{name}.json").read_text())
+            for name in ("train", "evaluate", "inference")
         )
         train["network_def"].pop("encoder_weights", None)
         for shared in ("network_def", "image_size", "aspect", "mean", "std", "mode"):
@@ -121,6 +122,8 @@ class BundleTester:
         assert train["crop_lens"] == inference["crop_lens"]
         loading = train["train"]["deterministic_transforms"]
         preprocessing = inference["preprocessing"]["transforms"]
+        assert loading[0] == preprocessing[0]
+        assert evaluate["validate#preprocessing"]["transforms"] == preprocessing
         assert [{**transform, "keys": "image"} for transform in loading[2:]] == preprocessing[1:3]
         assert train["train"]["dataloader"]["transform"] == preprocessing[3]
 

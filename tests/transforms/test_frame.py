@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from PIL import Image
 
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import CropLensd, Fitd, LoadMaskd, LoadPhotod, Restored, find_lens
 from dermaseg_monai.transforms.geometry import geometry_of
+from dermaseg_monai.zoo.folders import bundle_folder
 
 
 def _skin(height: int, width: int) -> np.ndarray:
@@ -94,6 +96,42 @@ def test_crop_fit_restore_is_aligned(tmp_path: Path, aspect: str, reduce_to: int
     found = restored[0] >= 0.5
     assert (found & lesion).sum() / (found | lesion).sum() > 0.96
     assert not restored[0, :30].any()  # what was cropped away is background
+
+
+@pytest.mark.parametrize(
+    ("reduce_to", "crop_lens", "step"),
+    [(100, False, 8), (100, True, 4), (200, True, 2), (400, True, 1), (None, True, 1)],
+)
+def test_decoding_is_reduced_by_what_the_lens_shows(
+    tmp_path: Path, reduce_to: int | None, crop_lens: bool, step: int
+) -> None:
+    photo = _lens(900, 1300, (450, 700), 330)
+    item = LoadPhotod("image", reduce_to, crop_lens)(_write(tmp_path, photo, np.eye(2, dtype=np.uint8)))
+    assert item["image"].shape == (3, -(-900 // step), -(-1300 // step))
+    assert item["image"].meta["original_size"] == (900, 1300)
+    shown = CropLensd("image")(item)["image"].shape[1:]
+    assert not crop_lens or step == 1 or min(shown) >= (reduce_to or 0)
+
+
+@pytest.mark.parametrize("bundle", ["attribute_unet", "attribute_inception_aspp_unet"])
+def test_training_and_inference_see_the_same_pixels(tmp_path: Path, bundle: str) -> None:
+    item = _write(tmp_path, _lens(900, 1300, (450, 700), 330), np.zeros((900, 1300), dtype=np.uint8))
+    settings = {"image_size": [48, 48], "attributes": None}
+    seen = []
+    for name, steps in (("train", "train#preprocessing"), ("inference", "preprocessing")):
+        parser = ConfigParser()
+        parser.read_config(str(bundle_folder(bundle) / "configs" / f"{name}.json"))
+        parser.update(settings)
+        image = item
+        for transform in parser.get_parsed_content(steps).transforms:
+            if isinstance(transform, Fitd):
+                assert min(image["image"].shape[1:]) >= 2 * 48
+                assert image["image"].shape[1:] < (900, 1300)
+            image = transform(image)
+            if isinstance(transform, Fitd):
+                break
+        seen.append(image["image"].as_tensor())
+    assert torch.equal(*seen)
 
 
 def test_outside_value_and_uncropped_photos(tmp_path: Path) -> None:
