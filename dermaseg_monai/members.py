@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 
 from dermaseg_monai.data.describe import describe
-from dermaseg_monai.engines import half_dtype, predict_maps
+from dermaseg_monai.engines import predict_maps
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import Foregroundd, Restored
 from dermaseg_monai.zoo.folders import bundle_folder
@@ -99,10 +99,9 @@ class Member:
         if image is None:
             image = self._parts["preprocessing"]({"image": photo})["image"]
         device = self._parts["device"]
-        half = half_dtype(self._parts["amp"], device)
         batch = image.as_subclass(torch.Tensor)[None].to(device)
         with self._lock, torch.no_grad():
-            maps = predict_maps(batch, self._parts["network"], self._parts["inferer"], half)
+            maps = predict_maps(batch, self._parts["network"], self._parts["inferer"], self._parts["amp"])
         return {"image": image} | {name: values[0] for name, values in maps.items()}
 
 

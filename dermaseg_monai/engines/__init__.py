@@ -12,7 +12,13 @@ from dermaseg_monai.engines.messages import print_input_errors, tell_failures
 from dermaseg_monai.engines.optimizer import parameter_groups
 from dermaseg_monai.engines.photo_summary import PhotoSummary
 from dermaseg_monai.engines.photos import PhotoEvaluator, predict_maps
-from dermaseg_monai.engines.precision import autocast, default_device, half_dtype, mixed_precision
+from dermaseg_monai.engines.precision import (
+    autocast,
+    default_device,
+    exact_float32,
+    half_dtype,
+    mixed_precision,
+)
 from dermaseg_monai.engines.progress import Progress
 from dermaseg_monai.engines.schedule import EarlyStop, LearningRate, OneCycle
 from dermaseg_monai.engines.scores import LesionScores
@@ -45,6 +51,7 @@ __all__ = [
     "autocast",
     "class_weights",
     "default_device",
+    "exact_float32",
     "half_dtype",
     "load_weights",
     "mixed_precision",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from monai.transforms import apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.allocator import keep_freed_memory
-from dermaseg_monai.engines.precision import autocast
+from dermaseg_monai.engines.precision import autocast, exact_float32
 from dermaseg_monai.engines.trainer import Evaluator
 from dermaseg_monai.errors import OutputError, find_input_error
 
@@ -44,7 +45,8 @@ class PhotoEvaluator(Evaluator):
     The network sees whole batches; post-processing sees one photo's dictionary at a time, which holds what
     preprocessing left there and ``pred``, the logits ``(C, h, w)``; where the inferer returns a dictionary, its
     other entries stand beside them under their own names. Photos of a batch are post-processed in
-    threads side by side, in memory that is kept (:func:`keep_freed_memory`). After each step
+    threads side by side, in memory that is kept (:func:`keep_freed_memory`). Without autocast all is float32,
+    on any device (:func:`exact_float32`). After each step
     ``engine.state.batch`` is the list of these dictionaries.
 
     Args:
@@ -63,7 +65,8 @@ class PhotoEvaluator(Evaluator):
             global_epoch: has no meaning here.
         """
         keep_freed_memory()
-        super().run(global_epoch)
+        with exact_float32() if self.half is None else nullcontext():
+            super().run(global_epoch)
 
     def _register_postprocessing(self, posttrans: Callable) -> None:
         def apply(item: dict[str, Any]) -> Any:

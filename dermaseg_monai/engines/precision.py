@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from dermaseg_monai.engines.switch import switch
@@ -64,3 +67,18 @@ def autocast(device: torch.device | str, amp: object) -> torch.autocast:
     """PyTorch's autocast, or none of it, as the setting ``amp`` says; see :func:`half_dtype`."""
     dtype = half_dtype(amp, device)
     return torch.autocast(torch.device(device).type, dtype, enabled=dtype is not None)
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Multiply float32 as float32 on NVIDIA GPUs too, which else round factors to the ten bits of TF32.
+
+    Reference: https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before

@@ -9,7 +9,7 @@ import torch
 
 from dermaseg_monai.command import run_command
 from dermaseg_monai.data.datalist import load_datalist
-from dermaseg_monai.engines import default_device, mixed_precision
+from dermaseg_monai.engines import default_device
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.checkpoints import load_checkpoint
 from dermaseg_monai.prompts.comparison import PromptComparison
@@ -58,7 +58,6 @@ def compare(
         network,
         PREPROCESSING[known.preprocessing](size=network.image_size),
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
-        amp=mixed_precision(place),
     )
     holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("[!.]*_segmentation.png"))
     comparison = PromptComparison(

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from dermaseg_monai.engines import exact_float32
 from dermaseg_monai.errors import InputError, OutputError, find_input_error
 from dermaseg_monai.files import atomic_path, write_text
 from dermaseg_monai.metrics import METRICS, confusion_counts
@@ -114,6 +115,7 @@ class PromptComparison:
         ]
         self._restore = Restored(keys="pred", ref=None)
 
+    @exact_float32()
     def run(self) -> pd.DataFrame:
         """Evaluate.
 

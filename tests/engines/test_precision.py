@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.inferers import SimpleInferer
 
 from dermaseg_monai.data.resident import BatchLoader, ResidentDataset
-from dermaseg_monai.engines import default_device, half_dtype, mixed_precision
+from dermaseg_monai.engines import PhotoEvaluator, default_device, half_dtype, mixed_precision
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.data.discs import write_dataset
-from tests.engines.runs import TINY_UNET, train
+from tests.engines.runs import SETTINGS, TINY_UNET, config_files, places, train
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,74 @@ def test_on_means_bfloat16_where_nothing_is_fast() -> None:
     assert half_dtype(True, "meta") is torch.bfloat16
     with pytest.raises(InputError, match="on or off was given as 'float8'"):
         half_dtype("float8", "cpu")
+
+
+class Recorded(torch.nn.Module):
+    """A network that notes in what precision it is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 1, 1)
+        self.seen: set[tuple] = set()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.layer(x)
+        tf32 = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+        self.seen.add((logits.dtype, *tf32))
+        return logits
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """TF32 allowed, as far as this process is concerned."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = True
+    yield
+    cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("amp", "expected"),
+    [(False, (torch.float32, False, False)), ("bfloat16", (torch.bfloat16, True, True))],
+)
+def test_photos_are_evaluated_without_tf32(amp: object, expected: tuple, tf32: None) -> None:
+    network = Recorded()
+    photos = [{"image": torch.zeros(1, 3, 8, 8), "items": [{"id": "a"}]}]
+    evaluator = PhotoEvaluator(
+        device=torch.device("cpu"), val_data_loader=photos, network=network, inferer=SimpleInferer(), amp=amp
+    )
+    evaluator.run()
+    assert network.seen == {expected}
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("settings", "half"), [({}, None), ({"amp": "bfloat16"}, torch.bfloat16), ({"amp": True}, torch.bfloat16)]
+)
+def test_evaluation_is_in_float32_unless_told(
+    settings: dict, half: torch.dtype | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor that has bfloat16."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    dataset = write_dataset(tmp_path / "data")
+    train("lesion_unet", dataset, tmp_path, max_epochs=1, **TINY_UNET)
+    workflow = ConfigWorkflow(
+        config_files("lesion_unet", "train", "evaluate"),
+        workflow_type="train",
+        run_id="evaluating",
+        logging_file=False,
+        **places(dataset, tmp_path),
+        **{key: value for key, value in SETTINGS.items() if key != "amp"},
+        **TINY_UNET,
+        **settings,
+    )
+    workflow.initialize()
+    workflow.run()
+    assert workflow.parser.get_parsed_content("validate#evaluator").half is half
+    summary = json.loads((tmp_path / "output" / "summary.json").read_text())
+    assert summary["settings"]["amp"] == settings.get("amp", False)
 
 
 def test_an_apple_gpu_is_fed_from_host_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
