@@ -198,19 +198,35 @@ class Commands:
         port: int = 7860,
         bundle: str | tuple[str, ...] = (),
         ckpt_dir: str = "",
+        prefix: str = "",
+        token_file: str = "",
+        cors: str | tuple[str, ...] = (),
+        queue: int = 64,
+        rate: int = 0,
+        timeout: float = 60.0,
+        workers: int | None = None,
     ) -> None:
-        """Serve a local web page: drop photos, see outlines and measurements.
+        """Serve a local web page, and an interface for programs: drop photos, see outlines and measurements.
 
         Args:
             host: address to listen at; the default answers this computer alone.
             port: port to listen at; 0 takes any free one.
             bundle: a bundle to offer first, by name or folder, or several, separated by commas.
             ckpt_dir: folder of that one bundle's model.pt, where it is elsewhere.
+            prefix: path below which a reverse proxy shows the page, such as /lesions.
+            token_file: file of the token that every request must bear.
+            cors: address of a site whose pages may use the interface, or several, separated by commas.
+            queue: requests that may be under way at once; the others are told to come back.
+            rate: requests a minute that one address may send; 0 for any number.
+            timeout: seconds for a request to arrive, and again to be answered.
+            workers: photos that are worked on at once; as many as cores by default.
         """
         from dermaseg_monai.app import run_app
+        from dermaseg_monai.app.limits import Limits, read_token
 
-        bundles = bundle.split(",") if isinstance(bundle, str) else bundle
-        run_app(host, port, bundles, ckpt_dir or None)
+        token = read_token(token_file) if token_file else None
+        limits = Limits(queue, timeout, rate, token, _listed(cors))
+        run_app(host, port, _listed(bundle), ckpt_dir or None, limits, prefix, workers)
 
     @typed
     def distribution(self, dataset_dir: str, output: str) -> None:
@@ -291,6 +307,11 @@ class Commands:
         print(f"{done.path} is {done.version} now" + (f" (was {done.replaced})" if done.replaced else ""))
         if done.kept:
             print(f"files of the old folder had been added or changed: it is kept as {done.kept}")
+
+
+def _listed(value: str | tuple[str, ...]) -> list[str]:
+    """The parts of a text between commas; Fire has split some already."""
+    return [part for part in value.split(",") if part] if isinstance(value, str) else list(value)
 
 
 def main() -> None:

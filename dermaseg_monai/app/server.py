@@ -1,39 +1,43 @@
-"""The page's web server: on this computer alone, and asking nobody outside for anything."""
+"""The page's web server: on this computer alone unless told otherwise, and asking nobody outside for anything."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermaseg_monai.errors import InputError, OutputError
+from dermaseg_monai.errors import InputError, OutputError, find_input_error, refusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from dermaseg_monai.app.limits import Limits
     from dermaseg_monai.app.models import Model
 
-MAX_UPLOAD = "64mb"
-"""Largest file that is taken."""
+STATIC = Path(__file__).with_name("static")
+"""The page's files."""
 
-# the browser itself refuses whatever a library might ask for elsewhere
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; "
-    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
+# the browser itself refuses whatever might be asked for elsewhere
 _HEADERS = {
-    "content-security-policy": _POLICY,
+    "content-security-policy": (
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
+        "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    ),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+_PHANTOM_SIZE = (576, 768)
 _Message = MutableMapping[str, Any]
 
 
@@ -42,183 +46,204 @@ def run_app(
     port: int = 7860,
     bundles: Sequence[str] = (),
     ckpt_dir: str | os.PathLike[str] | None = None,
+    limits: Limits | None = None,
+    prefix: str = "",
+    workers: int | None = None,
 ) -> None:
-    """Serve the page until it is stopped (Ctrl+C, or SIGTERM). Its temporary files go with it.
+    """Serve the page and its interface until they are stopped (Ctrl+C, or SIGTERM).
 
     Args:
         host: the address to listen at; the default answers this computer alone.
         port: 0 takes any free one.
         bundles: names or folders of bundles to offer first, see :func:`dermaseg_monai.app.models.find_models`.
         ckpt_dir: where the weights of the only bundle named are.
+        limits: what one visitor may ask.
+        prefix: the path below which a reverse proxy shows the page, such as "/lesions".
+        workers: photos that are worked on at once; as many as cores by default.
 
     Raises:
-        InputError: Gradio is not installed, a bundle cannot be used, or the address is taken.
+        InputError: FastAPI is not installed, a bundle cannot be used, or the address is taken.
     """
-    if find_spec("gradio") is None:
-        raise InputError('the page needs Gradio; install it with `pip install "dermaseg-monai[app]"`.')
-    from dermaseg_monai.app.models import find_models
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "python_multipart")):
+        raise InputError('the page needs FastAPI; install it with `pip install "dermaseg-monai[app]"`.')
+    import torch
+    import uvicorn
 
+    from dermaseg_monai.app.limits import Limits
+    from dermaseg_monai.app.models import find_models
+    from dermaseg_monai.engines.allocator import keep_freed_memory
+
+    limits = limits or Limits()
+    prefix = _checked_prefix(prefix)
     listening = _listen(host, port)
     signal.signal(signal.SIGTERM, _stop)
     with listening, tempfile.TemporaryDirectory(prefix="dermaseg-app-", ignore_cleanup_errors=True) as root:
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["GRADIO_RUN_HISTORY"] = "False"  # names and results would stay in the browser
-        os.environ["GRADIO_TEMP_DIR"] = os.path.join(root, "uploads")
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        tempfile.tempdir = root  # uploads too are spooled where they go with the program
         models = find_models(bundles, ckpt_dir)
         _ = next(
             model for model in models if model.task == "lesion"
         ).network  # its faults show now, not later
-        import uvicorn
-
-        app = build_app(models, Path(root), host)
-        for noisy in ("httpx", "monai", "ignite", "PhotoEvaluator"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        workers = workers or os.cpu_count() or 1
+        # photos side by side need no threads within: a busy server gets more done that way
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+        keep_freed_memory()
+        app = build_app(models, limits, host, prefix, workers)
         number = listening.getsockname()[1]
-        print(f"DermaSeg is at http://{_in_address(host)}:{number} (stop it with Ctrl+C)", flush=True)
-        if not _is_loopback(host):
+        print(f"DermaSeg is at http://{_in_address(host)}:{number}{prefix} (stop it with Ctrl+C)", flush=True)
+        if not _is_loopback(host) and limits.token is None:
             print("anyone who can reach this computer can use the page: there is no password", flush=True)
+        logging.getLogger("monai").setLevel(logging.WARNING)
         settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
         uvicorn.Server(settings).run(sockets=[listening])
 
 
-def build_app(models: Sequence[Model], root: Path, host: str = "127.0.0.1") -> FastAPI:
-    """The page and what it serves, as an ASGI application.
+def build_app(
+    models: Sequence[Model],
+    limits: Limits,
+    host: str = "127.0.0.1",
+    prefix: str = "",
+    workers: int = 1,
+) -> FastAPI:
+    """The page and its interface, as an ASGI application.
 
     Args:
         models: the bundles to choose from.
-        root: folder for visitors' photos and results.
+        limits: what one visitor may ask.
         host: the address it will listen at.
+        prefix: of all its paths.
+        workers: photos that are worked on at once.
     """
-    import gradio as gr
     from fastapi import FastAPI, HTTPException
-    from fastapi.responses import FileResponse, PlainTextResponse, Response
+    from fastapi.middleware.cors import CORSMiddleware
+    from fastapi.responses import JSONResponse, Response
+    from fastapi.staticfiles import StaticFiles
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from dermaseg_monai.app.page import TITLE, build_page
-    from dermaseg_monai.app.session import Sessions, disk_fault
+    from dermaseg_monai import __version__
+    from dermaseg_monai.app.api import build_api
+    from dermaseg_monai.app.metrics import Metrics
+    from dermaseg_monai.app.turns import BusyError, Turns
+
+    turns, metrics = Turns(workers, limits.places), Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        yield
+        turns.close()
+
+    async def busy(request: Any, error: Exception) -> Response:
+        assert isinstance(error, BusyError)
+        return JSONResponse({"detail": str(error)}, 503, {"retry-after": str(error.seconds)})
 
     async def no_room(request: Any, error: Exception) -> Response:
         told = disk_fault(error)
         if told is None:
             raise error
-        return PlainTextResponse(told, 507)
+        return JSONResponse({"detail": told}, 507)
 
-    sessions = Sessions(root / "sessions")
-    settings: dict[str, Any] = {
-        "docs_url": None,
-        "redoc_url": None,
-        "openapi_url": None,
-        "exception_handlers": {OSError: no_room, OutputError: no_room},
-    }
-    app = FastAPI(title=TITLE, **settings)
-    private = {"cache-control": "no-store"}
-
-    @app.get("/results/{token}/{name:path}")
-    def result(token: str, name: str) -> Response:
-        session = sessions.by_token(token)
-        if session is None:
-            raise HTTPException(404, "These results are gone: the page that they belong to was closed.")
-        if name == "measurements.csv":
-            return Response(session.table(), media_type="text/csv", headers=private)
-        if name == "masks.zip":
-            return FileResponse(session.archive(), filename=name, headers=private)
-        path = (session.folder / name).resolve()
-        if not path.is_relative_to(session.folder.resolve()) or path.suffix not in (".jpg", ".png"):
-            raise HTTPException(404)
-        if not path.is_file():
-            raise HTTPException(404)
-        return FileResponse(path, headers=private)
-
-    # Gradio serves what lies at an address in place of a file's path
-    @app.api_route("/{before:path}://{after:path}", methods=["GET", "HEAD"])
-    def address(before: str, after: str) -> Response:
-        raise HTTPException(403, "A web address is not fetched.")
-
-    # fonts that every system has: nothing is fetched, and the palette's own grey is too pale to read
-    theme = gr.themes.Base(
-        primary_hue="teal",
-        neutral_hue="slate",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-        button_large_text_weight="500",
+    app = FastAPI(
+        title="DermaSeg",
+        version=__version__,
+        docs_url=None,  # they would load scripts from outside; the page's own files have another
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+        exception_handlers={BusyError: busy, OSError: no_room, OutputError: no_room},
     )
-    page = build_page(models, sessions)
-    # for a page that is mounted Gradio leaves this out, and takes any path on this computer for that of an upload
-    page.has_launched = True
-    gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        server_name=host,
-        footer_links=[],
-        app_kwargs=settings,
-        max_file_size=MAX_UPLOAD,
-        ssr_mode=False,
-        pwa=False,
-        theme=theme,
-        css_paths=Path(__file__).with_name("style.css"),
-    )
+    app.include_router(build_api(models, turns, limits, metrics))
+
+    @app.get("/config.json", include_in_schema=False)
+    def config() -> dict[str, Any]:
+        return {"engine": "server", "token": limits.token is not None}
+
+    @app.get("/example.jpg", include_in_schema=False)
+    def example() -> Response:
+        return Response(example_photo(secrets.randbelow(1000)), media_type="image/jpeg")
+
+    @app.get("/api/{path:path}", include_in_schema=False)
+    def unknown(path: str) -> Response:
+        raise HTTPException(404)
+
+    app.mount("/", StaticFiles(directory=STATIC, html=True))
+    if limits.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(limits.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization"],
+            expose_headers=["retry-after"],
+        )
     if _is_loopback(host):
         # another site cannot reach the page through a name of its own that leads here
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
-    app.add_middleware(_Headers)
-    app.add_middleware(_Uploads, folder=root / "uploads")
+    app.add_middleware(_Outermost, prefix=prefix, count=metrics.count_request)
     return app
 
 
-class _Headers:
-    """ASGI middleware that adds the security headers to every answer."""
+def example_photo(seed: int) -> bytes:
+    """A synthetic photo of a lesion, as JPEG."""
+    from PIL import Image
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
+    from dermaseg_monai.data.phantoms import render_phantom
 
-    async def __call__(
-        self, scope: _Message, receive: Any, send: Callable[[_Message], Awaitable[None]]
-    ) -> None:
-        async def send_with_headers(message: _Message) -> None:
-            if message["type"] == "http.response.start":
-                added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message.get("headers", ()), *added]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+    jpeg = io.BytesIO()
+    Image.fromarray(render_phantom(seed, _PHANTOM_SIZE).image).save(jpeg, format="JPEG", quality=92)
+    return jpeg.getvalue()
 
 
-class _Uploads:
-    """ASGI middleware that deletes what an upload that broke off has left.
+def disk_fault(error: BaseException) -> str | None:
+    """What a visitor is told of a disk that is full or refuses, without the server's paths; None of another error."""
+    found, refused = find_input_error(error), refusal(error)
+    if refused is None or not (found is None or isinstance(found, OutputError)):
+        return None
+    return f"the computer that runs this page cannot write ({refused.strerror}); make room there, then try again."
 
-    Gradio writes to ``tmp...`` and gives the file its name once it is whole.
+
+class _Outermost:
+    """ASGI middleware that adds the security headers to every answer, and counts those of the interface.
+
+    A reverse proxy may strip the prefix from the paths that it passes on, or leave it.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], folder: Path) -> None:
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], prefix: str, count: Callable[[str, int, float], None]
+    ) -> None:
         self.app = app
-        self.folder = folder
-        self.under_way = 0
+        self.prefix = prefix
+        self.count = count
 
     async def __call__(
         self, scope: _Message, receive: Any, send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         from starlette.requests import ClientDisconnect
 
-        if scope["type"] != "http" or not scope["path"].endswith("/upload"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        self.under_way += 1
-        try:
-            await self.app(scope, receive, send)
-        except ClientDisconnect:
-            pass  # there is nobody to tell
-        finally:
-            self.under_way -= 1
-            if not self.under_way:  # which of them is whose cannot be told
-                for path in self.folder.glob("tmp*"):
-                    path.unlink(missing_ok=True)
+        start = time.monotonic()
+        scope = {**scope, "root_path": self.prefix}
+        route = scope["path"].removeprefix(self.prefix)
+        private = route.startswith("/api") or route == "/metrics"
+        # a page that was updated is not mixed with files of the one before
+        headers = {**_HEADERS, "cache-control": "no-store" if private else "no-cache"}
+
+        async def send_with_headers(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                added = [(name.encode(), value.encode()) for name, value in headers.items()]
+                message["headers"] = [*message.get("headers", ()), *added]
+                if route in ("/api/segment", "/api/refine"):
+                    self.count(route, message["status"], time.monotonic() - start)
+            await send(message)
+
+        with contextlib.suppress(ClientDisconnect):  # there is nobody to tell
+            await self.app(scope, receive, send_with_headers)
+
+
+def _checked_prefix(prefix: str) -> str:
+    inner = prefix.strip("/")
+    if any(character in inner for character in "?#%\\ ") or "//" in inner:
+        raise InputError(f"--prefix is '{prefix}'; give a plain path, such as /lesions.")
+    return f"/{inner}" if inner else ""
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -32,8 +32,8 @@ from dermaseg_monai.transforms.postprocess import (
     RemoveSmalld,
     Thresholdd,
 )
-from dermaseg_monai.transforms.uncertainty import Entropyd, SaveHeatmapd
-from dermaseg_monai.transforms.write import SaveMaskd, check_stems, write_mask
+from dermaseg_monai.transforms.uncertainty import Entropyd, SaveHeatmapd, encode_heatmap
+from dermaseg_monai.transforms.write import SaveMaskd, check_stems, encode_mask, write_mask
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -64,6 +64,8 @@ __all__ = [
     "check_stems",
     "denormalise_photo",
     "dictionary_augment",
+    "encode_heatmap",
+    "encode_mask",
     "find_lens",
     "fit_mask",
     "fit_photo",

@@ -169,6 +169,9 @@ class LoadPhotod(MapTransform):
             (:class:`~dermaseg_monai.transforms.frame.CropLensd`), whose sides then count for ``reduce_to``.
         allow_missing_keys: skip absent keys.
 
+    Attributes:
+        max_pixels: larger photos are refused before they are decoded; None for the limit of :func:`open_photo`.
+
     Raises:
         InputError: an item is no path, or the file cannot be read.
     """
@@ -183,12 +186,13 @@ class LoadPhotod(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.reduce_to = reduce_to
         self.crop_lens = crop_lens
+        self.max_pixels: int | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
             path = _as_path(items[key], key)
-            photo = open_photo(path, self.reduce_to)
+            photo = open_photo(path, self.reduce_to, self.max_pixels)
             while self.crop_lens and self._is_too_small(photo):
                 photo = open_photo(path, min(photo.pixels.shape[:2]) + 1)  # at the next larger scale
             # a view: the transforms that follow read rows of RGB triples fastest

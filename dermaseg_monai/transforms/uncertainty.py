@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
@@ -83,12 +84,23 @@ class SaveHeatmapd(SaveImaged):
             source = heat.meta.get("filename_or_obj") if isinstance(heat, MetaTensor) else None
             if source is None:
                 raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
-            levels = (heat.as_subclass(torch.Tensor)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-            image = Image.fromarray(levels, mode="P")
-            image.putpalette(_palette())
             with atomic_path(self.output_dir / f"{Path(str(source)).stem}_{self.suffix}.png") as path:
-                image.save(path, format="PNG", compress_level=1)
+                path.write_bytes(encode_heatmap(heat))
         return items
+
+
+def encode_heatmap(heat: torch.Tensor) -> bytes:
+    """Encode a map of 0 to 1 as a palette PNG: value 255 x the map, shown as heat.
+
+    Args:
+        heat: ``(1, H, W)``, floating point.
+    """
+    levels = (heat.as_subclass(torch.Tensor)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    image = Image.fromarray(levels, mode="P")
+    image.putpalette(_palette())
+    png = io.BytesIO()
+    image.save(png, format="PNG", compress_level=1)
+    return png.getvalue()
 
 
 @lru_cache(maxsize=1)

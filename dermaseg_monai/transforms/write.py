@@ -34,9 +34,18 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
     array = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
     if array.ndim != 2:
         raise InputError(f"The mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
-    png = _grey_png((array != 0).view(np.uint8) * np.uint8(255))
+    png = encode_mask(array)
     with atomic_path(path) as temporary:
         temporary.write_bytes(png)
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Encode a mask as an 8-bit PNG of 0 and 255.
+
+    Args:
+        mask: ``(H, W)``; what is not 0 is lesion.
+    """
+    return _grey_png((mask != 0).view(np.uint8) * np.uint8(255))
 
 
 def _grey_png(image: np.ndarray) -> bytes:

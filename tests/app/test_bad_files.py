@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import html
+import base64
 import io
-import json
 import os
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,8 @@ from tests.data.layout import encode
 from tests.reliability.bad_files import BAD, GOOD, SIZE, Maker, colours
 from tests.tiny_bundle import write_tiny_bundle
 
-pytest.importorskip("gradio", reason="gradio is not installed")
-httpx: Any = pytest.importorskip("httpx", reason="gradio is not installed")
+pytest.importorskip("fastapi", reason="FastAPI is not installed")
+httpx: Any = pytest.importorskip("httpx2", reason="httpx2 is not installed")
 
 LIMIT = 64 * 2**20
 """Bytes of the largest file that is taken."""
@@ -36,57 +34,33 @@ NOTHING_TO_READ = ("link to nowhere.png", "link to itself.png", "pipe.png")
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page with a tiny, untrained bundle."""
+    """The server with a tiny, untrained bundle."""
     folder = tmp_path_factory.mktemp("app")
     bundle = write_tiny_bundle(folder / "lesion_tiny", "lesion_unet")
     with served(folder / "temporary", "--bundle", str(bundle)) as running:
         yield running
 
 
-@dataclass
-class Visitor:
-    """A page of its own, by HTTP alone."""
+def post(app: Served, name: str, content: bytes) -> Any:
+    files = [("photos", (name, content))]
+    return httpx.post(f"{app.url}/api/segment", files=files, timeout=SECONDS)
 
-    url: str
-    session: str = field(default_factory=lambda: os.urandom(8).hex())
 
-    def upload(self, name: str, content: bytes) -> Any:
-        address = f"{self.url}/gradio_api/upload"
-        return httpx.post(address, files={"files": (name, content)}, timeout=SECONDS)
+def drop(app: Served, name: str, content: bytes) -> dict[str, Any]:
+    """Have a photo segmented; gives its entry in the answer."""
+    answer = post(app, name, content)
+    (photo,) = answer.json()["photos"]
+    assert answer.status_code == (422 if "error" in photo else 200)
+    return photo
 
-    def ask(self, path: str) -> tuple[str, str]:
-        """Have a file of the server's segmented: "complete" and the results as HTML, or "error" and what was said."""
-        return self.call(
-            "segment", [{"path": path, "meta": {"_type": "gradio.FileData"}}], "lesion_tiny", "none"
-        )
 
-    def call(self, name: str, *values: Any) -> tuple[str, str]:
-        """Have something done that gives results; see :meth:`ask`."""
-        body = {"data": values, "session_hash": self.session}
-        address = f"{self.url}/gradio_api/call/{name}"
-        event = httpx.post(address, json=body, timeout=SECONDS).json()["event_id"]
-        stream = httpx.get(f"{address}/{event}", timeout=SECONDS).text
-        ended, data = re.findall(r"event: (\w+)\ndata: (.+)\n", stream)[-1]
-        return ended, json.loads(data)["error"] if ended == "error" else json.loads(data)[1]
+def mask_of(photo: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(photo["mask"])))
 
-    def drop(self, name: str, content: bytes) -> str:
-        """Upload a file and have it segmented; gives the results as HTML."""
-        answer = self.upload(name, content)
-        assert answer.status_code == 200, answer.text
-        ended, results = self.ask(answer.json()[0])
-        assert ended == "complete", results
-        assert 'data-state="done"' in results
-        return results
 
-    def mask(self, name: str, results: str) -> Image.Image:
-        """The mask of a photo, as the results show it."""
-        (address,) = re.findall(rf'src="([^"]+)" alt="Mask of {re.escape(name)}:', results)
-        return Image.open(io.BytesIO(httpx.get(f"{self.url}/{address}", timeout=SECONDS).content))
-
-    def goes_on(self) -> None:
-        """Make sure that a photo is segmented like any other."""
-        results = self.drop("good after bad.jpg", encode(colours(), "JPEG"))
-        assert self.mask("good after bad.jpg", results).size == SIZE
+def goes_on(app: Served) -> None:
+    """Make sure that a photo is segmented like any other."""
+    assert mask_of(drop(app, "good after bad.jpg", encode(colours(), "JPEG"))).size == SIZE
 
 
 def content_of(make: Maker, folder: Path) -> bytes:
@@ -95,125 +69,79 @@ def content_of(make: Maker, folder: Path) -> bytes:
     return (folder / "made" / "photo").read_bytes()
 
 
-def refused(results: str) -> dict[str, str]:
-    """Reasons by name."""
-    rows = re.findall(r"<li><strong>(.*?)</strong>: (.*?)</li>", results)
-    return {html.unescape(name): html.unescape(reason) for name, reason in rows}
-
-
 def kept(app: Served) -> set[Path]:
-    """The server's temporary files that hold anything; Gradio leaves empty ones."""
-    return {path for path in app.folder.rglob("*") if path.is_file() and path.stat().st_size}
+    """The server's temporary files."""
+    return {path for path in app.folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_file_is_segmented(name: str, app: Served, tmp_path: Path) -> None:
-    visitor = Visitor(app.url)
-    results = visitor.drop(name, content_of(GOOD[name], tmp_path))
-    assert not refused(results)
-    assert visitor.mask(name, results).size == SIZE
+    photo = drop(app, name, content_of(GOOD[name], tmp_path))
+    assert photo["name"] == name
+    assert mask_of(photo).size == SIZE
+    assert not kept(app)
 
 
 def test_one_pixel_is_segmented(app: Served) -> None:
-    visitor = Visitor(app.url)
-    results = visitor.drop("pixel.png", encode(colours(size=(1, 1)), "PNG"))
-    assert not refused(results)
-    assert visitor.mask("pixel.png", results).size == (1, 1)
+    assert mask_of(drop(app, "pixel.png", encode(colours(size=(1, 1)), "PNG"))).size == (1, 1)
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name not in NOTHING_TO_READ])
 def test_a_bad_file_is_named_with_the_reason(name: str, app: Served, tmp_path: Path) -> None:
     make, said = BAD[name]
-    visitor, before, lines = Visitor(app.url), kept(app), len(app.output)
-    told = refused(visitor.drop(name, content_of(make, tmp_path)))
-    assert list(told) == [name]
-    assert said in told[name]
-    assert told[name].endswith(".")
-    assert not re.search(r"[/\n]", told[name])  # one sentence, no path of the server's
-    assert kept(app) == before
-    visitor.goes_on()
+    lines = len(app.output)
+    photo = drop(app, name, content_of(make, tmp_path))
+    assert photo["name"] == name
+    assert said in photo["error"]
+    assert photo["error"].endswith(".")
+    assert not re.search(r"[/\n]", photo["error"])  # one sentence, no path of the server's
+    assert not kept(app)
+    goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
-
-
-@pytest.mark.parametrize("name", [*NOTHING_TO_READ, "plain.jpg"])
-def test_a_path_that_was_not_uploaded_is_refused(name: str, app: Served, tmp_path: Path) -> None:
-    make = GOOD[name] if name in GOOD else BAD[name][0]
-    make(tmp_path / name)
-    visitor, before = Visitor(app.url), kept(app)
-    ended, said = visitor.ask(str(tmp_path / name))
-    assert ended == "error"
-    assert "\n" not in said
-    assert os.path.lexists(tmp_path / name)
-    assert kept(app) == before
-    visitor.goes_on()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "photos.example", "93.184.215.14"])
 def test_an_address_is_neither_asked_nor_looked_up(host: str, app: Served) -> None:
-    visitor, before, lines = Visitor(app.url), kept(app), len(app.output)
-    address = f"http://{host}/photo.jpg"
-    assert visitor.ask(address) == (
-        "error",
-        "A web address is not fetched; download the photo and upload it.",
-    )
-    assert httpx.get(f"{app.url}/gradio_api/file={address}", timeout=SECONDS).status_code == 403
-    assert kept(app) == before
-    visitor.goes_on()
+    lines, address = len(app.output), f"http://{host}/photo.jpg"
+    answer = httpx.post(f"{app.url}/api/segment", data={"photos": address}, timeout=SECONDS)
+    assert answer.status_code == 422
+    assert httpx.get(f"{app.url}/{address}", timeout=SECONDS).status_code == 404
+    goes_on(app)
     assert not [
         line for line in app.output[lines:] if line.startswith(("CONNECTED", "LOOKED UP", "Traceback"))
     ]
 
 
 def test_64_mb_of_noise(app: Served) -> None:
-    visitor, before = Visitor(app.url), kept(app)
-    told = refused(visitor.drop("noise.jpg", os.urandom(64_000_000)))
-    assert told == {"noise.jpg": "this is not an image of a known format; replace it or leave it out."}
-    assert kept(app) == before
-    visitor.goes_on()
+    photo = drop(app, "noise.jpg", os.urandom(64_000_000))
+    assert photo["error"] == "this is not an image of a known format; replace it or leave it out."
+    assert not kept(app)
+    goes_on(app)
 
 
 def test_a_photo_as_big_as_may_be(app: Served) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (4_700, 4_700, 3), dtype=np.uint8)
     content = encode(Image.fromarray(photo), "TIFF")
     assert 0.98 * LIMIT < len(content) <= LIMIT
-    visitor = Visitor(app.url)
-    results = visitor.drop("big.tif", content)
-    assert not refused(results)
-    assert visitor.mask("big.tif", results).size == (4_700, 4_700)
+    assert mask_of(drop(app, "big.tif", content)).size == (4_700, 4_700)
 
 
 def test_a_file_beyond_the_limit(app: Served) -> None:
-    visitor, before = Visitor(app.url), kept(app)
-    answer = visitor.upload("bigger.tif", bytes(LIMIT + 1))
-    assert (answer.status_code, answer.text) == (
-        413,
-        f"File size exceeded maximum allowed size of {LIMIT} bytes.",
+    assert drop(app, "bigger.tif", bytes(LIMIT + 1))["error"] == "the file has more than 64 MB."
+    with begun(app, 4 * LIMIT + 1) as connection, connection.makefile("rb") as answer:
+        assert answer.readline().startswith(b"HTTP/1.1 413")  # without the body
+    assert not kept(app)
+    goes_on(app)
+
+
+def begun(app: Served, length: int) -> socket.socket:
+    """A connection that has announced an upload."""
+    connection = socket.create_connection(("127.0.0.1", int(app.url.rsplit(":", 1)[1])), SECONDS)
+    connection.sendall(
+        b"POST /api/segment HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n" % length
     )
-    assert kept(app) == before
-    visitor.goes_on()
-
-
-class Half:
-    """An upload that stops before its end until it is told to go on."""
-
-    def __init__(self, app: Served, content: bytes) -> None:
-        before = kept(app)
-        self.connection = socket.create_connection(("127.0.0.1", int(app.url.rsplit(":", 1)[1])), SECONDS)
-        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="half.jpg"\r\n\r\n'
-        body = head + content + b"\r\n--x--\r\n"
-        self.connection.sendall(
-            b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-            b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n" % len(body)
-        )
-        middle = len(head) + len(content) // 2
-        self.connection.sendall(body[:middle])
-        self.rest = body[middle:]
-        wait_until(lambda: len(kept(app)) > len(before))
-
-    def end(self) -> bytes:
-        self.connection.sendall(self.rest)
-        with self.connection, self.connection.makefile("rb") as answer:
-            return answer.read()
+    return connection
 
 
 def wait_until(condition: Any) -> None:
@@ -224,18 +152,19 @@ def wait_until(condition: Any) -> None:
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(app: Served) -> None:
-    before, lines = kept(app), len(app.output)
-    broken, other = Half(app, os.urandom(400_000)), Half(app, os.urandom(400_000))
-    broken.connection.close()
-    answer = other.end()
-    assert answer.startswith(b"HTTP/1.1 200")
-    wait_until(lambda: len(kept(app)) <= len(before) + 1)
-    (whole,) = kept(app) - before
-    assert whole.name == "half.jpg"
-    Visitor(app.url).ask(str(whole))  # a noise, which is deleted
-    assert kept(app) == before
-    Visitor(app.url).goes_on()
+    lines = len(app.output)
+    with begun(app, 4_000_000) as connection:
+        head = b'--x\r\nContent-Disposition: form-data; name="photos"; filename="half.jpg"\r\n\r\n'
+        connection.sendall(head + os.urandom(3_000_000))
+        wait_until(lambda: "dermaseg_requests_under_way 1" in metrics(app))
+    wait_until(lambda: "dermaseg_requests_under_way 0" in metrics(app))
+    assert not kept(app)
+    goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
+
+
+def metrics(app: Served) -> str:
+    return httpx.get(f"{app.url}/metrics", timeout=SECONDS).text
 
 
 @contextmanager
@@ -249,23 +178,15 @@ def full_disk(app: Served) -> Iterator[None]:
         resource.prlimit(app.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
-def test_a_full_disk(app: Served) -> None:
-    told = "the computer that runs this page cannot write (File too large); make room there, then try again."
-    visitor, other, lines = Visitor(app.url), Visitor(app.url), len(app.output)
-    photo = encode(colours(), "JPEG")
-    results = other.drop("other.jpg", photo)
-    (archive,) = re.findall(r'href="([^"]+masks.zip)"', results)
-    (path,) = visitor.upload("late.jpg", photo).json()
-    before = kept(app) - {Path(path)}
+@pytest.mark.parametrize("size", [(48, 40), (1_200, 1_200)], ids=["in memory", "on disk"])
+def test_a_full_disk(size: tuple[int, int], app: Served) -> None:
+    lines, photo = len(app.output), encode(colours(size=size), "PNG")
     with full_disk(app):
-        answer = visitor.upload("a.jpg", photo)
-        assert (answer.status_code, answer.text) == (507, told)
-        ended, results = visitor.ask(path)
-        assert (ended, refused(results)) == ("complete", {"late.jpg": told})
-        assert visitor.call("try_phantom", "lesion_tiny", "none") == ("error", told)
-        answer = httpx.get(f"{app.url}/{archive}", timeout=SECONDS)
-        assert (answer.status_code, answer.text) == (507, told)
-        assert kept(app) == before
-    visitor.goes_on()
-    assert httpx.get(f"{app.url}/{archive}", timeout=SECONDS).status_code == 200
-    assert "Exception in ASGI" not in "".join(app.output[lines:])
+        answer = post(app, "a.png", photo)
+        assert answer.status_code == 507
+        assert answer.json()["detail"] == (
+            "the computer that runs this page cannot write (File too large); make room there, then try again."
+        )
+    assert not kept(app)
+    goes_on(app)
+    assert "Traceback" not in "".join(app.output[lines:])

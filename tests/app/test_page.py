@@ -1,8 +1,12 @@
-"""The page as a visitor meets it: the real server, a real browser."""
+"""The page as a visitor meets it, in a real browser, with the real engine behind it."""
 
 from __future__ import annotations
 
+import csv
 import io
+import itertools
+import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -12,32 +16,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.measurements import measure_lesion
 from dermaseg_monai.predict import predict
 from tests.app.server import Served, served
-from tests.browser import PHONE, open_page, overflow, page, requests_of
-from tests.tiny_bundle import write_tiny_bundle
+from tests.browser import PHONE, open_page, overflow, requests_of
+from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytest.importorskip("gradio", reason="gradio is not installed")
-
-__all__ = ["page"]
+pytest.importorskip("fastapi", reason="FastAPI is not installed")
 
 WAIT = 120_000  # ms, for a machine that has much else to do
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page with the flagship and a tiny, untrained attribute bundle."""
+    """The page with the flagship, and tiny, untrained bundles for attributes and clicks."""
     folder = tmp_path_factory.mktemp("app")
-    bundle = write_tiny_bundle(folder / "attribute_tiny", "attribute_unet")
-    with served(folder / "temporary", "--bundle", str(bundle)) as running:
+    bundles = [
+        write_tiny_bundle(folder / "attribute_tiny", "attribute_unet"),
+        write_tiny_promptable(folder / "lesion_clicked"),
+    ]
+    with served(folder / "temporary", "--bundle", ",".join(map(str, bundles))) as running:
         yield running
 
 
@@ -55,117 +60,280 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def drop(page: Page, url: str, *files: Path) -> None:
-    """Open the page, upload the files and wait for the results."""
+def visit(page: Page, url: str) -> None:
     page.set_default_timeout(WAIT)
-    page.goto(url)
-    page.wait_for_selector(".empty")
-    page.locator("#photos input[type=file]").set_input_files(list(files))
-    page.wait_for_selector(".status.done")
+    page.goto(f"{url}/")
+    page.wait_for_selector("body[data-ready]")
+
+
+def drop(page: Page, url: str, *files: Path) -> None:
+    """Open the page, add the files and wait for the results."""
+    visit(page, url)
+    page.locator("#files").set_input_files(list(files))
+    page.wait_for_selector("#status[data-state=done]")
 
 
 def fetched(page: Page, name: str) -> bytes:
     with page.expect_download() as download:
-        page.get_by_role("link", name=name).click()
+        page.get_by_role("button", name=name, exact=True).click()
     return Path(download.value.path()).read_bytes()
 
 
-def left_of(app: Served, stem: str) -> list[Path]:
-    return [path for path in app.folder.rglob(f"{stem}*") if path.is_file()]
+def rows_of(page: Page) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(fetched(page, "Table (CSV)").decode())))
 
 
-def test_photos_become_masks_measurements_and_downloads(
-    app: Served, page: Page, photos: Path, tmp_path: Path
-) -> None:
-    addresses = requests_of(page)
-    drop(page, app.url, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
+def mask_of(page: Page) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(fetched(page, "Mask (PNG)"))))
 
-    assert page.locator(".card h2").all_inner_texts() == ["turned.jpg", "one.jpg"]
-    refused = page.get_by_role("alert").inner_text()
-    assert "letter.jpg: this is not an image of a known format" in refused
-    assert "/" not in refused  # no path of the server's
-    assert "not a medical device" in page.get_by_role("note").inner_text()
 
-    masks = page.get_by_alt_text("Mask of one.jpg: the lesion white")
-    masks.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "image => image.complete && image.naturalWidth === 160", arg=masks.element_handle()
+def canvas_place(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the photo, as shares of its sides, is on the screen."""
+    box = page.locator(".pane canvas").first.bounding_box()
+    view = page.evaluate("document.querySelector('.level').textContent")
+    scale = float(view.split()[0].replace(",", "")) / 100
+    width, height = map(int, re.findall(r"\d+", page.locator(".panel .sub").first.inner_text())[:2])
+    assert box is not None
+    return (
+        box["x"] + box["width"] / 2 + (x - 0.5) * width * scale,
+        box["y"] + box["height"] / 2 + (y - 0.5) * height * scale,
     )
-    card = page.locator(".card").last
-    assert card.locator("img").count() == 3
-    assert "120 pixels" in card.inner_text()
-    assert card.get_by_role("row").count() == 6
-    assert card.get_by_role("row", name="Greatest diameter").inner_text().count(" px") == 1
 
-    page.get_by_role("button", name="Options").click()
-    page.get_by_label("Pixels per millimetre").fill("10")
-    page.get_by_label("Pixels per millimetre").press("Enter")
-    page.wait_for_function("document.querySelector('.measurements').innerText.includes(' mm')")
 
-    expected = predict(photos, tmp_path / "predicted")
-    table = pd.read_csv(io.BytesIO(fetched(page, "Download measurements (CSV)")), index_col="id")
-    assert table.index.tolist() == ["one", "turned"]
-    assert table["area_share"].tolist() == pytest.approx(expected["area_share"].tolist(), abs=1e-5)
-    assert table[["height", "width"]].to_numpy().tolist() == [[120, 160], [160, 120]]
-    assert (table["diameter_mm"] * 10).tolist() == pytest.approx(table["diameter_px"].tolist(), rel=1e-4)
-    with zipfile.ZipFile(io.BytesIO(fetched(page, "Download masks (zip)"))) as archive:
-        assert "measurements.csv" in archive.namelist()
-        for name in ("one_segmentation.png", "turned_segmentation.png"):
-            ours, theirs = Image.open(archive.open(name)), Image.open(tmp_path / "predicted" / name)
-            assert np.array_equal(np.asarray(ours), np.asarray(theirs))
-            assert np.asarray(ours).any()
+def drag(page: Page, *places: tuple[float, float]) -> None:
+    points = [canvas_place(page, *place) for place in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=6)
+    page.mouse.up()
 
-    assert addresses
-    outside = [one for one in addresses if not one.startswith((app.url, "data:", "blob:"))]
-    assert not outside
+
+def test_photos_become_masks_measurements_and_downloads(app: Served, photos: Path, tmp_path: Path) -> None:
+    with open_page() as page:
+        addresses = requests_of(page)
+        drop(page, app.url, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
+
+        assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg", "turned.jpg"]
+        refused = page.get_by_role("alert").inner_text()
+        assert "letter.jpg: this is not an image of a known format" in refused
+        assert "/" not in refused  # no path of the server's
+        assert "not a medical device" in page.get_by_role("note").inner_text()
+        assert "160 \u00d7 120 pixels" in page.locator("#panel").inner_text()
+
+        page.get_by_label("Use for all photos").check()
+        page.get_by_label("Pixels per millimetre").fill("10,0")
+        page.get_by_label("Pixels per millimetre").press("Enter")
+        page.locator("#panel").get_by_text(" mm²").wait_for()
+
+        expected = predict(photos, tmp_path / "predicted").set_index("id")
+        rows = rows_of(page)
+        assert [row["id"] for row in rows] == ["one", "turned"]
+        for row in rows:
+            mask = np.asarray(Image.open(tmp_path / "predicted" / f"{row['id']}_segmentation.png"))
+            measured = measure_lesion(mask)
+            assert float(row["area_share"]) == pytest.approx(expected.loc[row["id"], "area_share"], abs=1e-5)
+            assert float(row["asymmetry"]) == pytest.approx(measured.asymmetry, rel=1e-4)
+            assert float(row["diameter_mm"]) == pytest.approx(measured.diameter_mm(10), rel=1e-4)
+            assert 0 < float(row["uncertainty"]) < 1
+        assert [[row["height"], row["width"]] for row in rows] == [["120", "160"], ["160", "120"]]
+        with zipfile.ZipFile(io.BytesIO(fetched(page, "Everything (zip)"))) as archive:
+            assert archive.testzip() is None
+            names = set(archive.namelist())
+            endings = ("segmentation.png", "outline.svg", "outline.json", "outline.jpg", "uncertainty.png")
+            assert names == {"measurements.csv"} | {
+                f"{stem}_{ending}" for stem in ("one", "turned") for ending in endings
+            }
+            for name in ("one_segmentation.png", "turned_segmentation.png"):
+                ours, theirs = Image.open(archive.open(name)), Image.open(tmp_path / "predicted" / name)
+                assert np.array_equal(np.asarray(ours), np.asarray(theirs))
+                assert np.asarray(ours).any()
+
+        assert addresses
+        assert not [one for one in addresses if not one.startswith((app.url, "data:", "blob:"))]
     assert not [line for line in app.output if line.startswith(("CONNECTED", "LOOKED UP"))]
 
 
-def test_a_file_beyond_the_limit_is_named(app: Served, page: Page, photos: Path) -> None:
-    (photos / "bigger.tif").write_bytes(bytes(64 * 2**20 + 1))
-    page.set_default_timeout(WAIT)
-    page.goto(app.url)
-    page.wait_for_selector(".empty")
-    files = page.locator("#photos input[type=file]")
-    files.set_input_files([photos / "bigger.tif", photos / "one.jpg"])
-    page.get_by_text('exceed the maximum allowed size of 64.0 Mb: "bigger.tif"').wait_for()
-    assert page.locator(".empty").is_visible()  # nothing of that drop was taken
-    files.set_input_files(photos / "one.jpg")
-    page.wait_for_selector(".status.done")
-    assert page.locator(".card h2").all_inner_texts() == ["one.jpg"]
-
-
-def test_attributes_on_a_phone(app: Served, photos: Path) -> None:
-    with open_page(**PHONE) as page:
-        page.set_default_timeout(WAIT)
-        page.goto(app.url)
-        page.get_by_role("button", name="Try a synthetic photo").click()
-        page.wait_for_selector(".status.done")
-        page.get_by_role("button", name="Options").click()
-        page.get_by_label("Network for dermoscopic attributes").click()
-        page.get_by_role("option", name="attribute_tiny").click()
-        page.wait_for_selector(".pictures.of-4")
-        page.wait_for_selector(".status.done")
-        assert "dermoscopic attributes" in page.locator("figure img").last.get_attribute("alt")
-        assert overflow(page) == 0
-        page.get_by_role("button", name="Remove all photos").click()
-        page.wait_for_selector(".empty")
-
-
-def test_nothing_is_left_when_the_page_is_closed(app: Served, photos: Path) -> None:
+def test_the_mask_is_corrected_undone_and_measured(app: Served, photos: Path) -> None:
     with open_page() as page:
         drop(page, app.url, photos / "one.jpg")
-        assert page.evaluate("window.gradio_config.run_history") is False
-        assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('run-history'))") == []
-        address = page.get_by_alt_text("Mask of one.jpg: the lesion white").get_attribute("src")
-        assert urllib.request.urlopen(f"{app.url}/{address}", timeout=60).status == 200
-        assert left_of(app, "one")
-    deadline = time.monotonic() + 60
-    while left_of(app, "one") and time.monotonic() < deadline:
-        time.sleep(0.1)  # the server notices that the browser is gone
-    assert not left_of(app, "one")
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(f"{app.url}/{address}", timeout=60)
+        first = mask_of(page)
+        page.get_by_role("button", name="Brush").click()
+        drag(page, (0.05, 0.05), (0.25, 0.05))
+        page.locator("#panel").get_by_text("Corrected by hand").wait_for()
+        painted = mask_of(page)
+        assert (painted >= first).all()
+        assert painted[6, 16] == 255 != first[6, 16]
+        page.get_by_role("button", name="Eraser").click()
+        drag(page, (0.05, 0.05), (0.1, 0.05))
+        assert mask_of(page)[6, 9] == 0
+        page.get_by_role("button", name="Undo").click()
+        page.keyboard.press("Control+z")
+        assert np.array_equal(mask_of(page), first)
+        assert page.locator("#panel").get_by_text("Corrected by hand").count() == 0
+        page.keyboard.press("Control+Shift+z")
+        page.get_by_role("button", name="Redo").click()
+        page.get_by_role("button", name="Undo").click()
+        assert np.array_equal(mask_of(page), painted)
+        (row,) = rows_of(page)
+        assert row["corrected"] == "true"
+        assert float(row["area_share"]) == pytest.approx((painted > 0).mean(), abs=1e-6)
+        assert float(row["diameter_px"]) == pytest.approx(measure_lesion(painted).diameter_px, rel=1e-5)
+        feature = json.loads(fetched(page, "Polygons (JSON)"))
+        rings = [ring for polygon in feature["geometry"]["coordinates"] for ring in polygon]
+        areas = sum(x0 * y1 - x1 * y0 for ring in rings for (x0, y0), (x1, y1) in itertools.pairwise(ring))
+        assert areas / 2 == (painted > 0).sum()
+        assert fetched(page, "Outline (SVG)").count(b"M") == len(rings)
+        page.get_by_role("button", name="Back to the network's outline").click()
+        assert np.array_equal(mask_of(page), first)
+
+
+def test_a_point_of_the_outline_is_dragged(app: Served, photos: Path) -> None:
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg")
+        first = mask_of(page) > 0
+        rows, columns = np.nonzero(first)
+        top = int(rows.argmin())
+        page.get_by_role("button", name="Points").click()
+        start = ((columns[top] + 0.5) / 160, rows[top] / 120)
+        drag(page, start, (start[0], start[1] - 0.1))
+        page.locator("#panel").get_by_text("Corrected by hand").wait_for()
+        moved = mask_of(page) > 0
+        changed = np.nonzero(moved != first)
+        assert 0 < len(changed[0]) < 0.2 * first.sum()  # the rest stays to the pixel
+        assert moved.sum() > first.sum()
+
+
+def test_clicks(app: Served, photos: Path) -> None:
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg")
+        first = mask_of(page)
+        page.get_by_role("button", name="Click: remove").click()
+        with page.expect_response("**/api/refine") as answered:
+            page.mouse.click(*canvas_place(page, 0.5, 0.5))
+        assert answered.value.status == 200
+        page.wait_for_selector("#status[data-state=done]")
+        assert (mask_of(page) <= first).all()
+
+
+def test_the_ruler_sets_the_scale(app: Served, photos: Path) -> None:
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg")
+        page.get_by_role("button", name="Ruler: set the scale").click()
+        drag(page, (0.1, 0.5), (0.6, 0.5))
+        page.get_by_label("Its true length in mm").fill("8")
+        page.get_by_role("button", name="Set the scale", exact=True).click()
+        assert float(page.get_by_label("Pixels per millimetre").input_value()) == pytest.approx(10, rel=0.02)
+
+
+def test_two_photos_are_compared(app: Served, photos: Path) -> None:
+    later = Image.open(photos / "one.jpg").rotate(30, expand=True, fillcolor=(220, 180, 170))
+    later.save(photos / "later.png")
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg", photos / "later.png")
+        page.get_by_role("button", name="Compare").click()
+        table = page.get_by_role("table")
+        assert [row.split("\t")[0] for row in table.inner_text().splitlines()][1:] == [
+            *("Area", "Greatest diameter", "Asymmetry", "Border irregularity"),
+        ]
+        assert "cannot say" in page.locator(".caution").inner_text()
+        overlay = page.locator(".overlay")
+        share = int(re.findall(r"(\d+)%", overlay.inner_text())[0])
+        assert share > 60
+        overlay.locator("canvas").focus()
+        for _ in range(12):
+            page.keyboard.press("ArrowRight")
+        assert int(re.findall(r"(\d+)%", overlay.inner_text())[0]) < share
+        page.get_by_role("button", name="By shape").click()
+        assert int(re.findall(r"(\d+)%", overlay.inner_text())[0]) == share
+        page.get_by_role("button", name="Back to the photos").click()
+        assert page.locator("#stage").is_visible()
+
+
+def test_a_file_beyond_the_limit_is_named(app: Served, photos: Path) -> None:
+    (photos / "bigger.tif").write_bytes(bytes(64 * 2**20 + 1))
+    with open_page() as page:
+        drop(page, app.url, photos / "bigger.tif", photos / "one.jpg")
+        assert "bigger.tif: the file has more than 64 MB." in page.get_by_role("alert").inner_text()
+        assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg"]
+
+
+def test_a_format_that_browsers_do_not_show(app: Served, photos: Path) -> None:
+    Image.open(photos / "one.jpg").save(photos / "scan.tif")
+    with open_page() as page:
+        drop(page, app.url, photos / "scan.tif")
+        assert mask_of(page).shape == (120, 160)
+        assert page.locator("#strip img").count() == 1
+
+
+def test_attributes_on_a_phone(app: Served) -> None:
+    with open_page(**PHONE) as page:
+        visit(page, app.url)
+        page.get_by_role("button", name="Try a synthetic photo").click()
+        page.wait_for_selector("#status[data-state=done]")
+        page.get_by_role("button", name="Options").click()
+        page.get_by_label("Network for dermoscopic attributes").select_option("attribute_tiny")
+        page.get_by_role("button", name="Close").first.click()
+        page.wait_for_selector("#status[data-state=done]")
+        page.locator("input[value=attributes]").click()
+        page.locator(".legend:not(:empty)").wait_for()
+        assert overflow(page) == 0
+        page.get_by_role("button", name="Remove all photos").click()
+        page.get_by_role("button", name="Choose photos").wait_for()
+
+
+def test_by_keyboard_alone(app: Served, photos: Path) -> None:
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg")
+        first = mask_of(page)
+        page.locator("#strip button").first.focus()
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.tagName") == "CANVAS":
+                break
+        page.keyboard.press("b")
+        for _ in range(25):
+            page.keyboard.press("ArrowLeft")
+            page.keyboard.press("ArrowUp")
+        page.keyboard.press("Enter")
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.locator("#panel").get_by_text("Corrected by hand").wait_for()
+        painted = mask_of(page)
+        assert (painted > first).sum() > 20
+        assert (painted >= first).all()
+
+
+def test_a_token_is_asked_for(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery")
+    options = ("--token_file", str(tmp_path / "token"), "--prefix", "/lesions")
+    with served(tmp_path / "temporary", *options) as app, open_page() as page:
+        page.set_default_timeout(WAIT)
+        page.goto(f"{app.url}/")
+        for token in ("a wrong one", "correct-horse-battery"):
+            page.get_by_label("Token", exact=True).fill(token)
+            page.get_by_role("button", name="Continue").click()
+        page.wait_for_selector("body[data-ready]")
+        page.locator("#files").set_input_files(photos / "one.jpg")
+        page.wait_for_selector("#status[data-state=done]")
+        assert mask_of(page).shape == (120, 160)
+        # the server's temporary files
+        assert list(app.folder.glob("dermaseg-app-*"))
+        assert not [path for path in app.folder.rglob("*") if path.is_file()]
+        app.stop()
+        assert not list(app.folder.glob("dermaseg-app-*"))
+        assert "Traceback" not in "".join(app.output)
+
+
+def test_nothing_of_a_photo_is_kept(app: Served, photos: Path) -> None:
+    with open_page() as page:
+        drop(page, app.url, photos / "one.jpg")
+        assert page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+        deadline = time.monotonic() + 60
+        while [path for path in app.folder.rglob("*") if path.is_file()] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [path for path in app.folder.rglob("*") if path.is_file()]
 
 
 def test_only_this_computer_is_answered(app: Served) -> None:
@@ -177,9 +345,10 @@ def test_only_this_computer_is_answered(app: Served) -> None:
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_stopping_leaves_nothing(tmp_path: Path) -> None:
-    with served(tmp_path / "temporary") as app:
-        assert list(app.folder.glob("dermaseg-app-*"))
-        app.stop()
-        assert not list(app.folder.glob("dermaseg-app-*"))
-        assert "Traceback" not in "".join(app.output)
+def test_the_description_of_the_interface(app: Served) -> None:
+    with open_page() as page:
+        addresses = requests_of(page)
+        page.goto(f"{app.url}/api.html")
+        page.get_by_text("POST", exact=True).first.wait_for()
+        assert page.get_by_role("heading", name="/api/segment").count() == 1
+        assert not [one for one in addresses if not one.startswith(app.url)]

@@ -1,0 +1,115 @@
+"""One photo's answer: masks, maps and measurements as plain values and encoded pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dermaseg_monai.app.models import MAX_PIXELS, Model, Prediction
+from dermaseg_monai.measurements import measure_lesion
+from dermaseg_monai.transforms import encode_heatmap, encode_mask, open_photo
+
+PREVIEW_SIDE = 1600
+"""Longest side of a preview in pixels."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked about a photo.
+
+    Attributes:
+        lesion: the bundle that outlines the lesion.
+        attributes: the bundle that finds dermoscopic attributes, if one is wanted.
+        uncertainty: whether a map of it is wanted.
+        preview: whether a JPEG of the photo is wanted, for formats that browsers do not show.
+        pixels_per_mm: the photo's scale, where it is known.
+    """
+
+    lesion: Model
+    attributes: Model | None = None
+    uncertainty: bool = False
+    preview: bool = False
+    pixels_per_mm: float | None = None
+
+
+def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
+    """Segment and measure a photo.
+
+    Args:
+        photo: the file.
+        name: what its sender calls it.
+        options: what is asked.
+
+    Returns:
+        Values for JSON; pictures are ``bytes``: PNG masks of 0 and 255, a PNG heat map, a JPEG preview.
+
+    Raises:
+        InputError: the photo cannot be read, or has too many pixels.
+    """
+    prediction = options.lesion.segment(photo, options.uncertainty)
+    mask = prediction.masks[0]
+    height, width = mask.shape
+    result: dict[str, Any] = {
+        "name": name,
+        "width": width,
+        "height": height,
+        "bundle": options.lesion.name,
+        "mask": encode_mask(mask),
+        "confidence": prediction.confidence[0] if mask.any() else None,
+        "measurements": measurements(mask, options.pixels_per_mm),
+        "uncertainty": _uncertainty(prediction),
+        "attributes": None,
+    }
+    if options.attributes is not None:
+        found = options.attributes.segment(photo)
+        result["attributes"] = {
+            name: {"mask": encode_mask(one), "area_share": float((one != 0).mean())}
+            for name, one in zip(options.attributes.attributes, found.masks, strict=True)
+        }
+    if options.preview:
+        result["preview"] = _preview(photo)
+    return result
+
+
+def measurements(mask: np.ndarray, pixels_per_mm: float | None = None) -> dict[str, Any]:
+    """The measurements of a mask ``(H, W)``, in mm as well where the scale is known."""
+    measured = measure_lesion(mask)
+    in_mm = {
+        "diameter_mm": measured.diameter_mm(pixels_per_mm) if pixels_per_mm else None,
+        "area_mm2": measured.area_mm2(pixels_per_mm) if pixels_per_mm else None,
+    }
+    return asdict(measured) | in_mm
+
+
+def without_pictures(value: Any, take: Callable[[bytes], str]) -> Any:
+    """``value`` with each picture in it replaced by the text that ``take`` gives for it."""
+    if isinstance(value, bytes):
+        return take(value)
+    if isinstance(value, dict):
+        return {name: without_pictures(one, take) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_pictures(one, take) for one in value]
+    return value
+
+
+def _uncertainty(prediction: Prediction) -> dict[str, Any] | None:
+    heat = prediction.uncertainty
+    if heat is None:
+        return None
+    lesion = prediction.masks[0] != 0
+    levels = heat.numpy()[0]
+    return {"map": encode_heatmap(heat), "mean": float(levels[lesion].mean()) if lesion.any() else None}
+
+
+def _preview(photo: Path) -> bytes:
+    image = Image.fromarray(open_photo(photo, reduce_to=PREVIEW_SIDE, max_pixels=MAX_PIXELS).pixels)
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    jpeg = io.BytesIO()
+    image.save(jpeg, format="JPEG", quality=90)
+    return jpeg.getvalue()

@@ -1,0 +1,73 @@
+"""Waiting for the processor: some photos at once, some more in a queue, and the rest sent away at the door."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class BusyError(Exception):
+    """The queue is full.
+
+    Args:
+        seconds: after how many it is worth another try.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the queue is full; try again in {seconds} seconds.")
+        self.seconds = seconds
+
+
+class Turns:
+    """A queue of bounded length before a bounded number of threads, for one event loop.
+
+    Args:
+        workers: jobs that run at once.
+        places: requests that may be under way, those that run and those that wait.
+    """
+
+    def __init__(self, workers: int, places: int) -> None:
+        self.workers = workers
+        self.places = places
+        self.taken = 0
+        self._mean_seconds = 1.0
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for one request, from before its body is read until it is answered.
+
+        Raises:
+            BusyError: there is none left.
+        """
+        if self.taken >= self.places:
+            wait = math.ceil(self.taken * self._mean_seconds / self.workers)
+            raise BusyError(min(max(wait, 1), 60))
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    async def run(self, job: Callable[[], Result]) -> Result:
+        """Run a job in a thread once there is one; a caller that no longer waits takes it out of the queue."""
+
+        def timed() -> Result:
+            start = time.monotonic()
+            try:
+                return job()
+            finally:
+                self._mean_seconds += 0.1 * (time.monotonic() - start - self._mean_seconds)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
+
+    def close(self) -> None:
+        """Let the running jobs end, and start none of those that wait."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
