@@ -73,7 +73,7 @@ class Commands:
             sys.exit(LEFT_OUT)
 
     @typed
-    def phantom(self, output: str, count: int, size: int = 256, seed: int = 0) -> None:
+    def phantom(self, output: str, count: int, size: int = 256, seed: int = 0, dicom: bool = False) -> None:
         """Write a synthetic dataset in the official layout.
 
         Args:
@@ -81,10 +81,18 @@ class Commands:
             count: how many photos.
             size: pixels of a photo's long side.
             seed: start of all randomness.
+            dicom: also write the photos as Dermoscopic Photography objects, into OUTPUT/DICOM.
         """
         from dermaseg_monai.data.phantoms import write_phantoms
 
+        if dicom:
+            import dermaseg_monai.dicom  # noqa: F401 (says what is missing before anything is written)
         write_phantoms(output, count, size=size, seed=seed)
+        if dicom:
+            from dermaseg_monai.dicom.phantoms import write_dicom_phantoms
+
+            folder = write_dicom_phantoms(output)
+            print(f"the same as DICOM objects in {folder}")
         print(f"{count} phantoms in {output}; next: dermaseg prepare --source {output} --output FOLDER")
 
     @typed
@@ -125,6 +133,8 @@ class Commands:
         bundle: str = "lesion_mobilenetv2_unet",
         executor: str = "local",
         ray_address: str | None = None,
+        dicom_seg: bool = False,
+        dicom_outline: bool = False,
         **overrides: Any,
     ) -> None:
         """Segment a photo or a folder of photos.
@@ -135,6 +145,8 @@ class Commands:
             bundle: name of a bundle with weights, or a bundle's folder.
             executor: local, or ray for a big folder: in shards on a cluster.
             ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
+            dicom_seg: take a DICOM study, and write a Segmentation object and a structured report for each photo.
+            dicom_outline: with --dicom_seg, also a Secondary Capture of the photo with its outline.
             **overrides: ids of the bundle's inference.json, such as --flips "[horizontal,vertical]".
         """
         from pathlib import Path
@@ -143,7 +155,13 @@ class Commands:
 
         if executor not in ("local", "ray"):
             raise InputError(f"there is no executor '{executor}'; choose local or ray.")
-        if executor == "ray":
+        if (dicom_outline and not dicom_seg) or (dicom_seg and executor != "local"):
+            raise InputError("--dicom_outline goes with --dicom_seg True, and that with --executor local.")
+        if dicom_seg:
+            from dermaseg_monai.dicom.predict import predict_dicom
+
+            table = predict_dicom(photos, output, bundle=bundle, outline=dicom_outline, **overrides)
+        elif executor == "ray":
             from dermaseg_monai.bulk import predict_on_ray
 
             table = predict_on_ray(photos, output, bundle=bundle, address=ray_address, **overrides)

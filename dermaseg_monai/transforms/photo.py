@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import ITKReader, MetaTensor
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from PIL import ExifTags, Image
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.transforms.dicom import open_dicom
 from dermaseg_monai.transforms.frame import find_lens
+from dermaseg_monai.transforms.values import to_8_bit
 
 MAX_PIXELS = 178_956_970
 """Largest photo that is opened, in pixels: Pillow's own limit against decompression bombs."""
@@ -56,7 +58,7 @@ def open_photo(
     number of bits in use (8, 10, 12, 14 or 16; the fewest that hold the largest value where the file doesn't
     say), other integers and floats by their own minimum and maximum (floats within 0..1 by that range); of an
     animation or several pages or frames the first is taken. DICOM (by suffix ``.dcm``/``.dicom`` or by its
-    signature) is read by MONAI's ``ITKReader``, which shows MONOCHROME1 as it is meant, white on black.
+    signature) is read by :mod:`dermaseg_monai.transforms.dicom`, which refuses what header and pixels disagree on.
 
     Args:
         path: the file.
@@ -392,7 +394,7 @@ def _decode_rgb(image: Image.Image) -> np.ndarray:
         canvas = Image.new("RGBA", rgba.size, "white")
         return np.array(Image.alpha_composite(canvas, rgba).convert("RGB"))
     if image.mode.startswith(("I", "F")):
-        gray = _to_8_bit(np.array(image))
+        gray = to_8_bit(np.array(image))
         return np.repeat(gray[..., None], 3, axis=-1)
     return np.array(image.convert("RGB"))
 
@@ -401,36 +403,9 @@ def _decode_gray(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         values = np.array(image)
         # 0/1 stays 0/1, however many bits it is written with
-        return values.astype(np.uint8) if values.max() <= 1 and values.min() >= 0 else _to_8_bit(values)
+        return values.astype(np.uint8) if values.max() <= 1 and values.min() >= 0 else to_8_bit(values)
     return np.array(image.convert("L"))
 
 
-def _to_8_bit(values: np.ndarray, bits: int | None = None) -> np.ndarray:
-    low, high = values.min(), values.max()
-    if bits is None and values.dtype.kind in "iu" and low >= 0 and high < 2**16:
-        bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
-    if bits == 8:
-        return values.astype(np.uint8)
-    scaled = values.astype(np.float32)
-    if bits is not None:
-        low, high = 0, 2**bits - 1
-    elif values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0, 1
-    span = max(float(high) - float(low), 1e-12)
-    return np.clip(np.rint((scaled - low) * (255 / span)), 0, 255).astype(np.uint8)
-
-
 def _decode_dicom(path: Path, max_pixels: int | None) -> np.ndarray:
-    reader = ITKReader(reverse_indexing=True)
-    values, meta = reader.get_data(reader.read(path))
-    colour = int(meta.get("0028|0002", 1)) == 3
-    frames = values.reshape(-1, *values.shape[-3 if colour else -2 :])
-    frame = np.asarray(frames[0])
-    _check_pixels(frame.shape[1], frame.shape[0], max_pixels)
-    # a rescale slope or intercept leads out of the range that the stored bits span
-    rescaled = float(meta.get("0028|1053", 1)) != 1 or float(meta.get("0028|1052", 0)) != 0
-    bits = None if rescaled or frame.dtype.kind != "u" else int(meta.get("0028|0101", 8))
-    pixels = _to_8_bit(frame, bits)
-    if colour:
-        return np.ascontiguousarray(pixels)
-    return np.repeat(pixels[..., None], 3, axis=-1)
+    return open_dicom(path, MAX_PIXELS if max_pixels is None else max_pixels).frame()

@@ -40,9 +40,9 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
         "numpy_version": "2.4.6",
         "required_packages_version": {
             "dermaseg-monai": "0.1.0",
-            "itk": "5.4.7",
             "nibabel": "5.4.2",
             "pillow": "13.0.0",
+            "pydicom": "3.0.2",
             "pytorch-ignite": "0.5.5",
             **({"segment-anything": "1.0"} if bundle.checkpoint else {}),
             "torchvision": "0.29.2",

@@ -1,0 +1,161 @@
+"""From DICOM photos to their masks, Segmentation objects and reports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from monai.bundle import ConfigParser
+from PIL import Image
+from pydicom import Dataset
+
+from dermaseg_monai.data.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
+from dermaseg_monai.dicom.algorithm import describe_algorithm
+from dermaseg_monai.dicom.outline import make_outline
+from dermaseg_monai.dicom.report import make_report
+from dermaseg_monai.dicom.segmentation import make_segmentation
+from dermaseg_monai.dicom.source import Source
+from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import atomic_path
+from dermaseg_monai.inference import check_inference, check_places, run_inference
+from dermaseg_monai.predict import draw_overlays
+from dermaseg_monai.transforms import read_mask
+from dermaseg_monai.zoo.folders import bundle_folder
+
+
+@dataclass
+class Derived:
+    """What came of some photos.
+
+    Attributes:
+        rows: of ``predictions.csv``.
+        failures: id, image and reason of each photo left out.
+        objects: the DICOM files of each photo, by its id, in the order in which they are to be sent.
+    """
+
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    objects: dict[str, list[Path]] = field(default_factory=dict)
+
+
+class Deriver:
+    """A trained bundle that makes DICOM objects of DICOM photos; its network is loaded once.
+
+    Args:
+        bundle: name in the catalogue, or a bundle's folder.
+        overrides: ids of the bundle's inference.json.
+        outline: also draw the outline into a Secondary Capture.
+
+    Raises:
+        InputError: the bundle is unknown, has no weights or no such id.
+    """
+
+    def __init__(self, bundle: str, overrides: Mapping[str, Any], outline: bool = False) -> None:
+        folder = bundle_folder(bundle)
+        check_places(overrides)
+        check_inference(folder, overrides)
+        weights = Path(overrides.get("ckpt_dir", folder / "models"))
+        self.folder = folder
+        self.settings = {**overrides, "ckpt_dir": str(weights)}
+        self.algorithm = describe_algorithm(folder, weights, overrides)
+        self.outline = outline
+        parser = ConfigParser()
+        parser.read_config(folder / "configs" / "inference.json")
+        parser.update({"bundle_root": str(folder), **self.settings})
+        self.settings["network"] = parser.get_parsed_content("network")
+
+    def derive(self, sources: Iterable[Source], output: Path, scratch: Path) -> Derived:
+        """Segment photos and write what follows from the masks.
+
+        Writes ``<id>_segmentation.png`` or ``<id>_attribute_<name>.png``, ``overlays/<id>.jpg``,
+        ``<id>_segmentation.dcm``, ``<id>_report.dcm`` and, where asked for, ``<id>_outline.dcm``, each in one step.
+
+        Args:
+            sources: as many as may be in memory together.
+            output: takes the files.
+            scratch: takes the decoded photos meanwhile; it is emptied before and after.
+
+        Returns:
+            What came of them.
+        """
+        derived = Derived()
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            decoded = {}
+            for source in sources:
+                photo = scratch / "photos" / f"{source.id}.ppm"
+                try:
+                    pixels = source.pixels()
+                except InputError as error:
+                    derived.failures.append(failure(source.id, source.path, error))
+                    continue
+                photo.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(photo)
+                decoded[photo] = source
+            if decoded:
+                self._derive(decoded, output, scratch / "results", derived)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return derived
+
+    def _derive(self, decoded: Mapping[Path, Source], output: Path, results: Path, derived: Derived) -> None:
+        items = [{"id": source.id, "image": str(path)} for path, source in decoded.items()]
+        run_inference(self.folder, results, **{**self.settings, "dataset#data": items})
+        table = pd.read_csv(results / "predictions.csv", dtype={"id": str})
+        draw_overlays(table, results)
+        for path, source in decoded.items():
+            rows = table[table["id"] == source.id]
+            if rows.empty:
+                reason = InputError("the bundle could not use this photo.")
+                derived.failures.append(failure(source.id, source.path, reason))
+                continue
+            masks = _read_masks(results, source.id, "attribute" in table)
+            try:
+                objects = self._objects(source, masks, results / "overlays" / f"{path.stem}.jpg")
+            except Exception as error:  # whatever a header lacks, or has in excess
+                reason = InputError(
+                    f"its header allows no derived objects ({type(error).__name__}); mend it."
+                )
+                derived.failures.append(failure(source.id, source.path, reason))
+                continue
+            derived.rows.append(rows.assign(image=str(source.path)))
+            derived.objects[source.id] = [output / f"{source.id}_{kind}.dcm" for kind in objects]
+            for target, dataset in zip(derived.objects[source.id], objects.values(), strict=True):
+                with atomic_path(target) as temporary:
+                    dataset.save_as(temporary, enforce_file_format=True)
+            _move(results, output, source.id)
+
+    def _objects(self, source: Source, masks: Mapping[str, np.ndarray], overlay: Path) -> dict[str, Dataset]:
+        segmentation = make_segmentation(source, masks, self.algorithm)
+        objects: dict[str, Dataset] = {
+            "segmentation": segmentation,
+            "report": make_report(source, segmentation, masks, self.algorithm),
+        }
+        if self.outline:
+            objects["outline"] = make_outline(source, overlay, self.algorithm)
+        return objects
+
+
+def failure(id: str, path: Path, reason: InputError) -> dict[str, str]:
+    """A row of ``failures.csv``."""
+    return {"id": id, "image": str(path), "reason": str(reason)}
+
+
+def _move(results: Path, output: Path, id: str) -> None:
+    """Bring the pictures of one photo from ``results`` to ``output``."""
+    suffixes = (LESION_SUFFIX, *ATTRIBUTE_SUFFIXES.values(), "_uncertainty.png")
+    for name in (*(f"{id}{suffix}" for suffix in suffixes), f"overlays/{id}.jpg"):
+        if (results / name).is_file():
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(results / name, output / name)
+
+
+def _read_masks(folder: Path, id: str, attributes: bool) -> dict[str, np.ndarray]:
+    suffixes = ATTRIBUTE_SUFFIXES if attributes else {"lesion": LESION_SUFFIX}
+    return {name: read_mask(folder / f"{id}{suffix}") for name, suffix in suffixes.items()}
