@@ -17,14 +17,13 @@ def folded_batch_norms(network: nn.Module) -> list[Any]:
     Args:
         network: any module.
     """
-    return [
-        norm
-        for norm in network.modules()
-        if isinstance(norm, nn.BatchNorm2d)
-        and norm.running_mean is not None
-        and norm.running_var is not None
-        and bool((norm.running_mean == 0).all() and (norm.running_var == 1).all() and (norm.bias != 0).any())
-    ]
+    return [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d) and _is_folded(norm)]
+
+
+def _is_folded(norm: nn.BatchNorm2d) -> bool:
+    if not norm.affine or norm.running_mean is None or norm.running_var is None:
+        return False
+    return bool((norm.running_mean == 0).all() and (norm.running_var == 1).all() and norm.bias.any())
 
 
 def calibrate_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -38,7 +38,7 @@ def scores(home: Path) -> pd.DataFrame:
 
 def test_dictionary_transforms_give_the_resident_scores(dataset: Path, tmp_path: Path) -> None:
     # one batch of all images: the two pipelines shuffle differently, and a sum does not mind
-    overrides = {**TINY_UNET, **NEUTRAL, "batch_size": 8, "max_epochs": 4}
+    overrides = {**TINY_UNET, **NEUTRAL, "batch_size": 8, "max_epochs": 12}
     train("lesion_unet", dataset, tmp_path / "resident", **overrides)
     train(
         "lesion_unet",

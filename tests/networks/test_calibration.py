@@ -62,6 +62,11 @@ def test_everything_else_is_left_alone(network: nn.Module, images: Tensor) -> No
     assert [module.training for module in network] == [True] * 3 + [False] + [True] * 5
 
 
+def test_norms_without_bias_or_statistics_are_not_folded() -> None:
+    norms = nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3, track_running_stats=False))
+    assert folded_batch_norms(norms) == []
+
+
 def test_fresh_networks_draw_no_image() -> None:
     def refuse() -> Tensor:
         raise AssertionError("an image was drawn")
