@@ -36,8 +36,8 @@ class BuildWithBundles(build_py):
 
     def _bundles(self):
         home, goal = ROOT / "bundles", Path(self.build_lib) / "dermaseg_monai" / "_bundles"
-        # a checkout may have trained others; those that are part of the collection have their scores in the catalogue
-        shipped = {bundle.name for bundle in BUNDLES if bundle.scores}
+        # a checkout may have trained others
+        shipped = {bundle.name for bundle in BUNDLES if bundle.ships_weights}
         copies = {}
         for metadata in sorted(home.glob("**/configs/metadata.json")):
             folder = metadata.parents[1]

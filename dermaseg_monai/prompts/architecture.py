@@ -1,4 +1,4 @@
-"""SAM of any size from the ``segment-anything`` package's own classes."""
+"""SAM of any size, and MobileSAM, from the ``segment-anything`` package's own classes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.prompts.tiny_vit import TinyViTEncoder
 
-ARCHITECTURES = ("vit_b", "vit_l", "vit_h")
+MOBILE = "tiny_vit"
+"""MobileSAM's architecture: a TinyViT-5M as the image encoder."""
+
+ARCHITECTURES = ("vit_b", "vit_l", "vit_h", MOBILE)
 """The published sizes."""
 
 
@@ -53,46 +57,31 @@ def build_sam(
         raise InputError(
             f"image_size {image_size} must be a multiple of patch_size {patch_size}, and prompt_dim {prompt_dim} of 8."
         )
-    side = image_size // patch_size
-    return Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=image_size,
-            patch_size=patch_size,
-            embed_dim=encoder_dim,
-            depth=encoder_depth,
-            num_heads=encoder_heads,
-            out_chans=prompt_dim,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=window_size,
-            global_attn_indexes=tuple(global_blocks),
-        ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=prompt_dim,
-            image_embedding_size=(side, side),
-            input_image_size=(image_size, image_size),
-            mask_in_chans=16,
-        ),
-        mask_decoder=MaskDecoder(
-            transformer_dim=prompt_dim,
-            transformer=TwoWayTransformer(
-                depth=decoder_depth,
-                embedding_dim=prompt_dim,
-                mlp_dim=decoder_mlp_dim,
-                num_heads=decoder_heads,
-            ),
-        ),
+    encoder = ImageEncoderViT(
+        img_size=image_size,
+        patch_size=patch_size,
+        embed_dim=encoder_dim,
+        depth=encoder_depth,
+        num_heads=encoder_heads,
+        out_chans=prompt_dim,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=window_size,
+        global_attn_indexes=tuple(global_blocks),
     )
+    side = image_size // patch_size
+    return _sam(encoder, side, prompt_dim, decoder_depth, decoder_heads, decoder_mlp_dim)
 
 
 def published_sam(architecture: str) -> Sam:
     """Build SAM of a published size with random weights.
 
     Args:
-        architecture: "vit_b", "vit_l" or "vit_h".
+        architecture: "vit_b", "vit_l" or "vit_h", or "tiny_vit" for MobileSAM.
 
     Returns:
-        What the package's own builder makes.
+        What the package's own builder makes; of MobileSAM, its prompt encoder and mask decoder behind a
+        :class:`~dermaseg_monai.prompts.tiny_vit.TinyViTEncoder`.
 
     Raises:
         InputError: there is no such size.
@@ -102,4 +91,27 @@ def published_sam(architecture: str) -> Sam:
             f"The architecture is '{architecture}', but it must be one of {', '.join(ARCHITECTURES)}, or a "
             "dictionary of build_sam's arguments."
         )
+    if architecture == MOBILE:
+        return _sam(TinyViTEncoder(), side=64, prompt_dim=256, depth=2, heads=8, mlp_dim=2048)
     return sam_model_registry[architecture]()
+
+
+def _sam(
+    encoder: torch.nn.Module, side: int, prompt_dim: int, depth: int, heads: int, mlp_dim: int
+) -> Sam:
+    """SAM's prompt encoder and mask decoder behind an image encoder whose embeddings have ``side`` places a side."""
+    return Sam(
+        image_encoder=encoder,
+        prompt_encoder=PromptEncoder(
+            embed_dim=prompt_dim,
+            image_embedding_size=(side, side),
+            input_image_size=(encoder.img_size, encoder.img_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            transformer_dim=prompt_dim,
+            transformer=TwoWayTransformer(
+                depth=depth, embedding_dim=prompt_dim, mlp_dim=mlp_dim, num_heads=heads
+            ),
+        ),
+    )

@@ -11,6 +11,7 @@ import torch
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.fetch import sha256_of
 from dermaseg_monai.prompts.network import SamNetwork
+from dermaseg_monai.prompts.tiny_vit import with_timm_names
 from dermaseg_monai.zoo.checkpoints import get_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def load_checkpoint(
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is no file of weights ({type(error).__name__}): {remedy}") from error
+    if isinstance(weights, dict):
+        weights = with_timm_names(weights)
     reason = _misfit(network.state_dict(), weights)
     if reason:
         raise InputError(f"{path} is of another network than this one ({reason}): {remedy}")

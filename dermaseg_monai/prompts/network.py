@@ -18,13 +18,14 @@ Prompted = Mapping[str, torch.Tensor]
 
 
 class SamNetwork(nn.Module):
-    """SAM or MedSAM, which differ in weights and preprocessing alone.
+    """SAM, MedSAM or MobileSAM.
 
-    The state dict has the keys of the official checkpoints. Prompts are in pixels of the network's input,
+    SAM and MedSAM differ in weights and preprocessing alone, MobileSAM has another image encoder. The state dict has
+    the keys of the official checkpoints, apart from the encoder of MobileSAM, which has timm's. Prompts are in pixels of the network's input,
     measured from its top left corner.
 
     Args:
-        architecture: "vit_b", "vit_l", "vit_h", or a dictionary of
+        architecture: "vit_b", "vit_l", "vit_h", "tiny_vit" (MobileSAM), or a dictionary of
             :func:`~dermaseg_monai.prompts.architecture.build_sam`'s arguments.
         multimask: let the decoder propose three masks and take the one whose intersection over union it predicts
             to be highest (True), or propose one (False). None: three for prompts that are ambiguous, a single
@@ -34,7 +35,8 @@ class SamNetwork(nn.Module):
         InputError: the architecture is unknown.
 
     Reference: Kirillov et al., "Segment Anything", ICCV 2023. arXiv:2304.02643; Ma et al., "Segment anything in
-        medical images", Nature Communications 2024. arXiv:2304.12306
+        medical images", Nature Communications 2024. arXiv:2304.12306; Zhang et al., "Faster Segment Anything", 2023.
+        arXiv:2306.14289
     """
 
     def __init__(

@@ -30,6 +30,8 @@ class Bundle:
             encoder has none, or the recipe starts from nothing.
         checkpoint: of a promptable bundle, the published weights it starts from, a key of
             :data:`~dermaseg_monai.zoo.checkpoints.CHECKPOINTS`; None for all others.
+        weights_license: of shipped weights that are not this project's own, the file of the base folder that tells
+            their origin and licence; None for all others.
         published: what the literature reports for this architecture on these images; None if nothing.
         scores: means on the test split of the weights that the bundle ships; empty where it ships none.
         train: further differences of train.json, by MONAI config id (``optimizer#lr``).
@@ -51,6 +53,7 @@ class Bundle:
     image_size: tuple[int, int] = (256, 256)
     encoder_weights: str | None = None
     checkpoint: str | None = None
+    weights_license: str | None = None
     published: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +66,11 @@ class Bundle:
     def task(self) -> Literal["lesion", "attribute"]:
         """Lesion boundary (ISIC 2018 Task 1) or dermoscopic attributes (Task 2)."""
         return "attribute" if self.mode == "multilabel" else "lesion"
+
+    @property
+    def ships_weights(self) -> bool:
+        """Whether its folder comes with ``models/model.pt``."""
+        return bool(self.scores) or self.weights_license is not None
 
     @property
     def family(self) -> Literal["lesion", "attribute", "prompt"]:

@@ -379,6 +379,26 @@ _LESIONS: tuple[Bundle, ...] = (
         checkpoint="medsam_vit_b",
         published="Dice 0.811 with a predicted box; 0.883 with the true box, an oracle's prompt",
     ),
+    Bundle(
+        name="lesion_mobile_sam",
+        title="MobileSAM for lesion boundaries",
+        summary=(
+            "SAM with a TinyViT as its image encoder, small enough for clicks on a CPU: boxes and points to a mask."
+        ),
+        network=_PROMPTABLE,
+        parameters=9_808_452,
+        recipe=_FINE_TUNING,
+        references=(
+            "Zhang et al. Faster Segment Anything: Towards Lightweight SAM for Mobile Applications. 2023. "
+            "arXiv:2306.14289",
+            _SAM,
+            *_ISIC,
+        ),
+        image_size=(1024, 1024),
+        checkpoint="mobile_sam",
+        weights_license="mobile_sam_license.txt",
+        train={"start_from": "$prompts.best_weights(@bundle_root + '/models')"},
+    ),
 )
 
 _ATTRIBUTES: tuple[Bundle, ...] = (

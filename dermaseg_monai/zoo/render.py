@@ -58,8 +58,10 @@ def render(bundle: Bundle) -> dict[str, str]:
     }
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
     files |= {path: (BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
-    if bundle.checkpoint:
+    if bundle.checkpoint and not bundle.ships_weights:
         files["large_files.yml"] = _large_files(bundle.checkpoint)
+    if bundle.weights_license:
+        files["docs/weights_license.txt"] = (BASE / bundle.weights_license).read_text(encoding="utf-8")
     return files | {"docs/README.md": _readme(bundle)}
 
 
@@ -117,9 +119,9 @@ def _inserted(config: dict[str, Any], key: str, value: Any, before: str) -> dict
 def _large_files(checkpoint: str) -> str:
     """What ``python -m monai.bundle download_large_files`` reads: one file, others of its kind to choose from."""
     lines = ["large_files:"]
-    kind = CHECKPOINTS[checkpoint].preprocessing
+    family = CHECKPOINTS[checkpoint].family
     for name, file in CHECKPOINTS.items():
-        if file.preprocessing != kind:
+        if file.family != family:
             continue
         mark = "" if name == checkpoint else "# "
         lines += [
