@@ -96,9 +96,7 @@ def published_sam(architecture: str) -> Sam:
     return sam_model_registry[architecture]()
 
 
-def _sam(
-    encoder: torch.nn.Module, side: int, prompt_dim: int, depth: int, heads: int, mlp_dim: int
-) -> Sam:
+def _sam(encoder: torch.nn.Module, side: int, prompt_dim: int, depth: int, heads: int, mlp_dim: int) -> Sam:
     """SAM's prompt encoder and mask decoder behind an image encoder whose embeddings have ``side`` places a side."""
     return Sam(
         image_encoder=encoder,

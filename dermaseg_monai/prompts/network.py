@@ -21,8 +21,8 @@ class SamNetwork(nn.Module):
     """SAM, MedSAM or MobileSAM.
 
     SAM and MedSAM differ in weights and preprocessing alone, MobileSAM has another image encoder. The state dict has
-    the keys of the official checkpoints, apart from the encoder of MobileSAM, which has timm's. Prompts are in pixels of the network's input,
-    measured from its top left corner.
+    the keys of the official checkpoints, apart from the encoder of MobileSAM, which has timm's. Prompts are in
+    pixels of the network's input, measured from its top left corner.
 
     Args:
         architecture: "vit_b", "vit_l", "vit_h", "tiny_vit" (MobileSAM), or a dictionary of

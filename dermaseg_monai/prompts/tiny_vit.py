@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 

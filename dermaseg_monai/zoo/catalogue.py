@@ -387,7 +387,8 @@ _LESIONS: tuple[Bundle, ...] = (
         ),
         network=_PROMPTABLE,
         parameters=9_808_452,
-        recipe=_FINE_TUNING,
+        source_recipe=_FINE_TUNING_SOURCE,
+        own_recipe=_FINE_TUNING_OWN,
         references=(
             "Zhang et al. Faster Segment Anything: Towards Lightweight SAM for Mobile Applications. 2023. "
             "arXiv:2306.14289",

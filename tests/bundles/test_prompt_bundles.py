@@ -13,12 +13,14 @@ import torch
 from monai.bundle import ConfigParser, run, verify_net_in_out
 from PIL import Image
 
+from dermaseg_monai.data.phantoms import write_phantoms
 from dermaseg_monai.errors import find_input_error
 from dermaseg_monai.predict import predict
 from dermaseg_monai.prompts import SamNetwork, box_of_mask
 from dermaseg_monai.transforms import read_mask
-from dermaseg_monai.zoo.catalogue import BUNDLES
+from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
 from dermaseg_monai.zoo.checkpoints import get_checkpoint
+from dermaseg_monai.zoo.folders import bundle_folder
 from tests.bundles.tester import BundleTester
 from tests.prompts.helpers import TINY, tiny_network, two_discs, write_discs, write_prepared_discs
 
@@ -71,8 +73,7 @@ class PromptTester(BundleTester):
         assert evaluate["prompt_source"] == inference["prompt_source"]
 
     def test_weights_are_those_that_are_published(self, folder: Path) -> None:
-        bundle = next(bundle for bundle in BUNDLES if bundle.name == self.name)
-        known = get_checkpoint(str(bundle.checkpoint))
+        known = get_checkpoint(str(get_bundle(self.name).checkpoint))
         files = ConfigParser.load_config_file(str(folder / "large_files.yml"))["large_files"]
         assert files == [
             {
@@ -155,6 +156,30 @@ class TestMedSam(PromptTester):
     name = "lesion_medsam"
 
 
+class TestMobileSam:
+    """What differs from the others: its weights come with it. The configs are theirs."""
+
+    name = "lesion_mobile_sam"
+
+    def test_training_starts_from_its_own_weights(self) -> None:
+        folder = bundle_folder(self.name)
+        config = ConfigParser.load_config_file(str(folder / "configs" / "train.json"))
+        parser = ConfigParser({**config, "bundle_root": str(folder), "device": "cpu"})
+        shipped = torch.load(folder / "models" / "model.pt", weights_only=True)
+        assert {tensor.dtype for tensor in shipped.values()} == {torch.float16, torch.int64}
+        for name, tensor in parser.get_parsed_content("sam").state_dict().items():
+            assert torch.equal(tensor, shipped[name].to(tensor.dtype))
+
+    def test_predicts_on_arrival(self, tmp_path: Path) -> None:
+        write_phantoms(tmp_path / "phantom", count=2, size=160)
+        photo = max((tmp_path / "phantom").glob("*/*.jpg"))
+        predict(photo, tmp_path / "masks", bundle=self.name, device="$torch.device('cpu')")
+        name = f"{photo.stem}_segmentation.png"
+        mask = read_mask(tmp_path / "masks" / name)
+        truth = read_mask(next((tmp_path / "phantom").glob(f"*/{name}")))
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.7
+
+
 def test_every_promptable_bundle_is_tested() -> None:
     tested = {tester.name for tester in PromptTester.__subclasses__()}
-    assert {bundle.name for bundle in BUNDLES if bundle.family == "prompt"} == tested
+    assert {bundle.name for bundle in BUNDLES if bundle.family == "prompt"} == {*tested, TestMobileSam.name}

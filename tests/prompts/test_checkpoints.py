@@ -17,7 +17,13 @@ from tests.prompts.helpers import tiny_network
 
 
 def test_facts_are_of_one_form() -> None:
-    assert list(CHECKPOINTS) == ["sam_vit_b", "sam_vit_l", "sam_vit_h", "medsam_vit_b"]
+    assert list(CHECKPOINTS) == [
+        "sam_vit_b",
+        "sam_vit_l",
+        "sam_vit_h",
+        "medsam_vit_b",
+        "mobile_sam",
+    ]
     for checkpoint in CHECKPOINTS.values():
         assert re.fullmatch(r"[0-9a-f]{64}", checkpoint.sha256)
         assert checkpoint.url.startswith("https://")

@@ -72,7 +72,7 @@ class TestPublishedSizes:
         assert windows[0] == windows[1]
 
     def test_refusals(self) -> None:
-        assert ARCHITECTURES == ("vit_b", "vit_l", "vit_h")
+        assert ARCHITECTURES == ("vit_b", "vit_l", "vit_h", "tiny_vit")
         with pytest.raises(InputError, match="'vit_x'"):
             SamNetwork("vit_x")
         with pytest.raises(InputError, match="multiple of patch_size"):
