@@ -23,8 +23,7 @@ from dermaseg_monai.prompts.from_mask import prompt_from_mask
 from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
 from dermaseg_monai.prompts.prompt import KINDS, Prompt
 from dermaseg_monai.prompts.sources import PromptSource
-from dermaseg_monai.transforms import Restored, read_mask
-from dermaseg_monai.transforms.geometry import Geometry, with_geometry
+from dermaseg_monai.transforms import read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +112,6 @@ class PromptComparison:
             for share in sorted({0.0, *jitters})
             if (setting := Setting("box", ORACLE, share)) not in self.settings
         ]
-        self._restore = Restored(keys="pred", ref=None)
 
     @exact_float32()
     def run(self) -> pd.DataFrame:
@@ -199,18 +197,8 @@ class PromptComparison:
         embedding = self.cache.get(photo).to(device).float()
         moved = [[prompt.to_input(geometry) for prompt in own] for own in prompts]
         logits = network.decode(embedding.expand(len(moved), -1, -1, -1), moved)
-        side = (network.image_size, network.image_size)
-        masks = []
-        for one in logits:
-            full = torch.nn.functional.interpolate(one[None], size=side, mode="bilinear", align_corners=False)
-            probability = self._at_photo(full[0].float().sigmoid().cpu(), geometry)
-            masks.append((probability >= self.threshold).to(torch.uint8))
-        return masks
-
-    def _at_photo(self, probability: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        tagged = with_geometry(probability, probability, geometry.extent, geometry.content)
-        tagged.meta["original_size"] = geometry.original_size
-        return self._restore({"pred": tagged})["pred"].as_tensor()
+        probabilities = (self.cache.preprocess.at_photo(one, size) for one in logits)
+        return [(probability >= self.threshold).to(torch.uint8) for probability in probabilities]
 
 
 def format_table(table: pd.DataFrame) -> str:

@@ -144,6 +144,7 @@ class SamNetwork(nn.Module):
         boxes: torch.Tensor | None = None,
         points: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Segment embedded images by prompts of one kind, one for each.
 
@@ -152,14 +153,15 @@ class SamNetwork(nn.Module):
             boxes: ``(B, 4)``: left, top, right, bottom in pixels of the input.
             points: ``(B, k, 2)``: x, y in pixels of the input.
             labels: ``(B, k)``: 1 on the lesion, 0 beside it.
+            masks: ``(B, 1, 4h, 4w)``: logits of a mask to set out from, at the decoder's resolution.
 
         Returns:
             Logits ``(B, 1, 4h, 4w)``.
         """
-        sparse, dense, position = self._embedded_prompts(boxes, points, labels)
+        sparse, dense, position = self._embedded_prompts(boxes, points, labels, masks)
         several = self.multimask
         if several is None:
-            several = boxes is None and points is not None and points.shape[1] == 1
+            several = boxes is None and masks is None and points is not None and points.shape[1] == 1
         # The package's decoder pairs one image with many prompts: it repeats the image and adds the dense prompt.
         # An image of zeros whose dense prompt is the embedding makes it take pairs instead, exactly.
         logits, quality = self.mask_decoder(
@@ -175,7 +177,11 @@ class SamNetwork(nn.Module):
         return logits[torch.arange(len(logits), device=logits.device), best][:, None]
 
     def _embedded_prompts(
-        self, boxes: torch.Tensor | None, points: torch.Tensor | None, labels: torch.Tensor | None
+        self,
+        boxes: torch.Tensor | None,
+        points: torch.Tensor | None,
+        labels: torch.Tensor | None,
+        masks: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = self.prompt_encoder.no_mask_embed.weight.device.type
         # bfloat16 would move coordinates by several pixels
@@ -184,6 +190,6 @@ class SamNetwork(nn.Module):
             sparse, dense = self.prompt_encoder(
                 points=None if points is None or labels is None else (points.float() - 0.5, labels),
                 boxes=None if boxes is None else boxes.float() - 0.5,
-                masks=None,
+                masks=None if masks is None else masks.float(),
             )
             return sparse, dense, self.prompt_encoder.get_dense_pe()

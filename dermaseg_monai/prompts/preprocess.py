@@ -10,13 +10,14 @@ import numpy as np
 import PIL
 import scipy
 import torch
+import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.transforms import fit_mask, fit_photo
+from dermaseg_monai.transforms import Restored, fit_mask, fit_photo
 from dermaseg_monai.transforms.geometry import Geometry, geometry_of, with_geometry
 
 SAM_MEAN = (123.675, 116.28, 103.53)
@@ -81,6 +82,24 @@ class PromptPreprocessd(MapTransform):
         side = self.size // factor
         share = canvas.reshape(side, factor, side, factor).mean(axis=(1, 3))
         return (share >= 0.5).view(np.uint8)
+
+    def at_photo(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Bring the decoder's answer back to a photo.
+
+        Args:
+            logits: ``(1, h, w)`` over the canvas, at any resolution.
+            size: (height, width) of the photo.
+
+        Returns:
+            Probabilities, float32 ``(1, H, W)`` on the CPU.
+        """
+        full = F.interpolate(
+            logits[None].float(), size=(self.size, self.size), mode="bilinear", align_corners=False
+        )
+        probability, geometry = full[0].sigmoid().cpu(), self.geometry(size)
+        tagged = with_geometry(probability, probability, geometry.extent, geometry.content)
+        tagged.meta["original_size"] = size
+        return Restored(keys="pred", ref=None)({"pred": tagged})["pred"].as_tensor()
 
     def describe(self) -> str:
         """A text that differs wherever the same file could lead to other values."""
