@@ -11,7 +11,7 @@ from dermaseg_monai.errors import InputError
 
 
 def run_study(
-    study: str,
+    study: str | Sequence[str],
     seeds: int | Sequence[int] | str | None = None,
     epochs: int | None = None,
     device: str | None = None,

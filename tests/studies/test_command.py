@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,19 @@ def test_wrong_options(dry_run: bool, options: dict[str, Any], sentence: str, tm
         run_study(str(write_file(tmp_path)), dry_run=dry_run, **places, **options)
     assert str(caught.value).startswith(sentence)
     assert not (tmp_path / "runs").exists()
+
+
+def test_several_studies_as_they_are_typed(tmp_path: Path) -> None:
+    """Fire makes a tuple of names that commas join."""
+    dataset = write_dataset(tmp_path / "discs")
+    words = ["study", "run", "loss,learning_rate", "--rates", "1e-4 1e-3", "--seeds", "0", "--executor", "none"]
+    command = [sys.executable, "-m", "dermaseg_monai", *words, "--dataset_dir", str(dataset)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert failed.stderr.strip() == "error: there is no executor 'none'; choose local or ray."
+    words[2] = "loss,learning_rates"
+    command = [sys.executable, "-m", "dermaseg_monai", *words, "--dataset_dir", str(dataset)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "those of the study learning_rate, not of loss, learning_rates" in failed.stderr
 
 
 def test_encoder_weights_of_a_whole_batch(
