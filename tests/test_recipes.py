@@ -91,7 +91,8 @@ def test_the_augmented_compact_unet_is_a_variant() -> None:
 
 def test_one_protocol_for_every_lesion_architecture() -> None:
     study = get_study("architecture_64")
-    assert len(study.variants) == 11
+    lesions = {bundle.name for bundle in BUNDLES if bundle.family == "lesion"}
+    assert {each.bundle for each in study.variants} == lesions
     baseline = variant("architecture_64", "lesion_unet")
     assert baseline["image_size"] == [64, 64]
     assert (baseline["max_epochs"], baseline["batch_size"], baseline["data_fraction"]) == (20, 40, 1.0)
