@@ -54,20 +54,39 @@ class Commands:
         split: str = "random",
         size: int | None = None,
         strict: bool = False,
+        layout: str | None = None,
+        groups: str | None = None,
+        folds: int | None = None,
+        soft_masks: bool = False,
     ) -> None:
-        """Turn the official ISIC 2018 archives or folders into a folder that every bundle trains on.
+        """Turn the photos and masks of a data set into a folder that every bundle trains on.
 
         Args:
-            source: folder with the official zips or unpacked folders.
+            source: folder with the data set's zips or unpacked folders.
             output: the folder to write, with its datalist.json.
             task: lesion, attribute or both.
-            split: random (the fixed 70/15/15 split) or official.
+            split: random (70/15/15, fixed), official, or external (all images are for testing).
             size: store photos reduced to this many pixels on their long side.
             strict: end at the first bad pair instead of leaving it out.
+            layout: isic2018, isic2017, isic2016, ham10000, ph2 or folders; by default it is recognised.
+            groups: CSV file with the patient or lesion of each id, whose photos stay in one section.
+            folds: also divide the training section into so many folds.
+            soft_masks: take masks of grey levels, of which 128 of 255 and more is lesion.
         """
         from dermaseg_monai.data import prepare
 
-        summary = prepare(source, output, task=task, split=split, size=size, strict=strict)
+        summary = prepare(
+            source,
+            output,
+            task=task,
+            split=split,
+            size=size,
+            strict=strict,
+            layout=layout,
+            groups=groups,
+            folds=folds,
+            soft_masks=soft_masks,
+        )
         print(summary)
         if summary.left_out:
             sys.exit(LEFT_OUT)

@@ -16,9 +16,9 @@ from dermaseg_monai.cluster import connected, on_ray
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.errors import InputError, find_input_error
 from dermaseg_monai.files import atomic_path, write_text
+from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.inference import check_inference, check_places, run_inference
 from dermaseg_monai.predict import draw_overlays
-from dermaseg_monai.transforms import read_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 
 _DONE = "done.json"

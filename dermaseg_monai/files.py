@@ -107,6 +107,15 @@ def write_jpeg(path: str | os.PathLike[str], image: Image.Image, quality: int) -
     write_bytes(path, buffer.getvalue())
 
 
+def as_text(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes of it that are not UTF-8 stand as ``%FC``.
+
+    Args:
+        name: as Python gives it, with such bytes as lone surrogates (PEP 383).
+    """
+    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", name)
+
+
 def sha256(path: str | os.PathLike[str], read: Callable[[int], object] | None = None) -> str:
     """The SHA-256 of a file in hexadecimal digits.
 

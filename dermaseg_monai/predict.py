@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference import check_places, run_inference
 from dermaseg_monai.reports.attributes import COLOURS
 from dermaseg_monai.reports.overlay import LONGEST_SIDE, draw_overlay
-from dermaseg_monai.transforms import read_mask, read_photo
 from dermaseg_monai.zoo.folders import bundle_folder
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dermaseg_monai.data import load_datalist
-from dermaseg_monai.transforms import read_photo
+from dermaseg_monai.image_files import read_photo
 
 
 def main(dataset_dir: str, section: str = "training") -> None:

@@ -20,9 +20,9 @@ from PIL import Image
 
 from dermaseg_monai.data.phantoms import Phantom, render_phantom
 from dermaseg_monai.files import atomic_path
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.predict import predict
 from dermaseg_monai.reports.panels import PREDICTION_COLOUR, TRUTH_COLOUR
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.zoo.folders import bundle_folder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,8 +21,8 @@ import torch
 
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.files import atomic_path
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import aggregate, confusion_counts
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.zoo.catalogue import BUNDLES
 from dermaseg_monai.zoo.folders import bundle_folder
 

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from dermaseg_monai.app.models import MAX_PIXELS, Model, Prediction
+from dermaseg_monai.image_files import open_photo
 from dermaseg_monai.measurements import measure_lesion
-from dermaseg_monai.transforms import encode_heatmap, encode_mask, open_photo
+from dermaseg_monai.transforms import encode_heatmap, encode_mask
 
 PREVIEW_SIDE = 1600
 """Longest side of a preview in pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -10,8 +11,13 @@ from typing import Any
 
 from dermaseg_monai.data import isic2018
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import as_text
+from dermaseg_monai.image_files import is_photo_file
+
+logger = logging.getLogger(__name__)
 
 DATALIST_NAME = "datalist.json"
+_MEND = "mend it, or remove it and run `dermaseg prepare` again"
 
 
 def load_datalist(
@@ -47,7 +53,7 @@ def load_datalist(
     content = _read(path)
     items = content.get(section)
     if not isinstance(items, list):
-        raise InputError(f"{path} has no list {section!r}; run `dermaseg prepare` again.")
+        raise InputError(f"{path} has no list {section!r}; {_MEND}.")
     if not items:
         raise InputError(f"{path} has no image for {section}; prepare more images, or choose another split.")
     _check_ids(path, content)
@@ -74,11 +80,12 @@ def item_ids(dataset: Any) -> list[str]:
 def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The photos of a folder, for inference.
 
-    Hidden files, folders inside the folder, and masks (``_segmentation.png``, ``_superpixels.png``,
-    ``_attribute_*.png``, ``_uncertainty.png``) are passed over.
+    A file is a photo by its ending or by its content. Hidden files, folders inside the folder, and masks
+    (``_segmentation.png``, ``_superpixels.png``, ``_attribute_*.png``, ``_uncertainty.png``) are left out; other files
+    that are no photos are named in one warning.
 
     Args:
-        source: a folder, or one photo (jpg, jpeg, png, bmp, tif, tiff or dcm, in any letter case).
+        source: a folder, or one photo.
 
     Returns:
         "id" (the file name without its ending) and "image" (absolute path) of every photo, sorted by file
@@ -90,34 +97,39 @@ def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
     """
     source = Path(source).expanduser().absolute()
     if source.is_file():
-        if source.suffix.lower() not in _INFERENCE_SUFFIXES:
-            raise InputError(f"{source} is no photo; its name must end in {_listed(_INFERENCE_SUFFIXES)}.")
+        if not is_photo_file(source):
+            raise InputError(f"{source} is no photo; give a file such as jpg, png, tif or dcm.")
         files = [source]
     elif source.is_dir():
-        files = sorted(path for path in source.iterdir() if _is_inference_photo(path))
+        # a link that leads nowhere is a file that cannot be read, and to be told
+        entries = sorted(
+            path for path in source.iterdir() if not path.name.startswith(".") and not path.is_dir()
+        )
+        entries = [path for path in entries if not _is_written(path)]
+        files = [path for path in entries if is_photo_file(path)]
+        passed = [as_text(path.name) for path in entries if path not in set(files)]
+        if passed:
+            named = f"{', '.join(passed[:3])}{' ...' * (len(passed) > 3)}"
+            logger.warning("passed over %d files that are no photos: %s", len(passed), named)
     else:
         raise InputError(f"{source} does not exist; give a photo or a folder of photos.")
     if not files:
-        raise InputError(f"The folder {source} holds no photo ({_listed(_INFERENCE_SUFFIXES)}).")
+        raise InputError(f"the folder {source} holds no photo, such as jpg, png, tif or dcm.")
     photos: dict[str, Path] = {}
     for file in files:
-        if file.stem in photos:
+        name = as_text(file.stem)
+        if name in photos:
             raise InputError(
-                f"The results of {photos[file.stem].name} and {file.name} in {file.parent} would have one "
+                f"the results of {photos[name].name} and {file.name} in {file.parent} would have one "
                 "name; rename one of the photos."
             )
-        photos[file.stem] = file
+        photos[name] = file
     return [{"id": name, "image": str(path)} for name, path in photos.items()]
 
 
-_INFERENCE_SUFFIXES = (*isic2018.PHOTO_SUFFIXES, ".dcm")
-
-
-def _is_inference_photo(path: Path) -> bool:
-    written = isic2018.is_mask(path.name) or path.name.endswith("_uncertainty.png")
-    named = path.suffix.lower() in _INFERENCE_SUFFIXES and not written
-    # a link that leads nowhere is a photo that cannot be read, and to be told
-    return named and not path.name.startswith(".") and not path.is_dir()
+def _is_written(path: Path) -> bool:
+    """Whether a file is a mask or map of the program's, or a table that lies beside them."""
+    return isic2018.is_mask(path.name) or path.name.endswith("_uncertainty.png") or path.suffix == ".csv"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -130,10 +142,10 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path} is not valid JSON ({error.msg} in line {error.lineno}); run `dermaseg prepare` again."
+            f"{path} is not valid JSON ({error.msg} in line {error.lineno}); {_MEND}."
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; run `dermaseg prepare` again.") from error
+        raise InputError(f"{path} is not a text file; {_MEND}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold an object with the lists {_listed(isic2018.SECTIONS)}.")
     return content
@@ -148,14 +160,14 @@ def _check_ids(path: Path, content: dict[str, Any]) -> None:
             name = item.get("id") if isinstance(item, dict) else None
             if isinstance(name, str) and name in seen:
                 raise InputError(
-                    f"{path} has the id {name!r} twice, for {seen[name]} and {section}; run `dermaseg prepare` again."
+                    f"{path} has the id {name!r} twice, for {seen[name]} and {section}; {_MEND}."
                 )
             seen[str(name)] = section
 
 
 def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("id", "image")):
-        raise InputError(f'{path}: {where} must have an "id" and an "image"; run `dermaseg prepare` again.')
+        raise InputError(f'{path}: {where} must have an "id" and an "image"; {_MEND}.')
     label = item.get("label")
     if task == "attribute":
         label = item.get("attributes", label)
@@ -165,9 +177,7 @@ def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:
         if not (
             isinstance(label, list) and len(label) == count and all(isinstance(name, str) for name in label)
         ):
-            raise InputError(
-                f"{path}: {where} must have {count} attribute mask paths; run `dermaseg prepare` again."
-            )
+            raise InputError(f"{path}: {where} must have {count} attribute mask paths; {_MEND}.")
     elif not isinstance(label, str):
         raise InputError(f"{path} has no lesion masks; prepare again with `--task lesion`.")
     image, *labels = (
@@ -179,7 +189,7 @@ def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:
 def _existing(path: Path, name: str) -> str:
     file = path.parent / name
     if not file.is_file():
-        raise InputError(f"{path} names {name}, which is not there; run `dermaseg prepare` again.")
+        raise InputError(f"{path} names {name}, which is not there; {_MEND}.")
     return str(file)
 
 

@@ -8,7 +8,6 @@ https://challenge.isic-archive.com/data/#2018.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 
 ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
 """The five dermoscopic attributes of Task 2, in the order of every label and every output channel."""
@@ -22,9 +21,6 @@ TASKS = ("lesion", "attribute", "both")
 LESION_SUFFIX = "_segmentation.png"
 ATTRIBUTE_SUFFIXES = {name: f"_attribute_{name}.png" for name in ATTRIBUTES}
 SUPERPIXELS_SUFFIX = "_superpixels.png"
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-"""File name endings (lower case) of photos that Pillow opens; the official ones are all ``.jpg``."""
 
 BASE_URL = "https://isic-challenge-data.s3.amazonaws.com/2018/"
 
@@ -109,12 +105,6 @@ def kinds(task: str) -> tuple[str, ...]:
         "attribute": ("image", "attribute"),
         "both": ("image", "lesion", "attribute"),
     }[task]
-
-
-def is_photo(name: str) -> bool:
-    """Whether a file name is a photo's: not hidden, a photo's ending in any letter case, and no mask."""
-    path = PurePath(name)
-    return not path.name.startswith(".") and path.suffix.lower() in PHOTO_SUFFIXES and not is_mask(path.name)
 
 
 def is_mask(name: str) -> bool:

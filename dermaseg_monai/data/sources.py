@@ -1,21 +1,22 @@
-"""The official files of a folder, whether they lie in archives or unpacked."""
+"""The files of a source folder, whether they lie in archives or unpacked."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dermaseg_monai.data import isic2018
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import as_text
+from dermaseg_monai.image_files import is_photo_file, is_photo_name
+from dermaseg_monai.image_files.kinds import SIGNATURE_BYTES, has_photo_signature
 
 MAX_FILE_BYTES = 1 << 30
 """A single photo or mask above this is refused: the largest official photo has some 30 MB."""
-
-_FOLDERS = {archive.folder.lower(): key for key, archive in isic2018.ARCHIVES.items()}
 
 
 @dataclass(frozen=True)
@@ -42,54 +43,69 @@ class SourceFile:
         """The last part of the name, with any Windows path cut off."""
         return PureWindowsPath(self.name).name
 
-    def read(self) -> bytes:
-        """The whole content; an archive's CRC is checked on the way.
+    def is_photo(self) -> bool:
+        """Whether it is an image by its name, or where that says nothing by its first bytes."""
+        if self.archive is None or self.member is None:
+            return is_photo_name(self.file_name) or is_photo_file(self.path)
+        if is_photo_name(self.file_name):
+            return True
+        try:
+            with self.archive.open(self.member) as stream:
+                return has_photo_signature(stream.read(SIGNATURE_BYTES), PurePosixPath(self.file_name).suffix)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+            return False
+
+    @contextmanager
+    def on_disk(self, folder: Path) -> Iterator[Path]:
+        """Have the file under a path of its own: an archive's is unpacked to ``folder`` for the while.
+
+        Args:
+            folder: where there is room; the temporary name begins with a dot and keeps the ending.
+
+        Yields:
+            The path.
 
         Raises:
-            OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError: when it can not be read.
-            ValueError: when it is larger than any photo.
+            OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError: the archive cannot be read.
+            InputError: the file is larger than any photo.
         """
         if self.fingerprint[0] > MAX_FILE_BYTES:
-            raise ValueError(f"it has {self.fingerprint[0]:,} bytes, more than any photo or mask")
-        if self.archive is not None and self.member is not None:
-            return self.archive.read(self.member)
-        return self.path.read_bytes()
+            raise InputError(f"it has {self.fingerprint[0]:,} bytes, more than any photo or mask.")
+        if self.archive is None or self.member is None:
+            yield self.path
+            return
+        temporary = temporary_name(folder / self.file_name)
+        try:
+            temporary.write_bytes(self.archive.read(self.member))
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-Found = dict[tuple[str, str], dict[str, SourceFile]]
-"""For each (section, role) the files by image id; roles are "image", "lesion" and the attribute names."""
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` with the same ending."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
 
 
-def find_sources(source: Path, stack: ExitStack) -> Found:
-    """Collect the photos and masks of all official archives and folders below ``source``.
-
-    An official folder is known by its name, at any depth and in any letter case; backslashes count as
-    separators.
-    Where an archive and its unpacked folder both lie there, the archive is read: it is whole and carries
-    CRCs.
+def list_files(source: Path, stack: ExitStack) -> list[SourceFile]:
+    """All files below ``source`` that are not hidden, those inside zip archives included, in a fixed order.
 
     Args:
-        source: an existing folder.
+        source: an existing folder; links are followed.
         stack: keeps the archives open until its owner closes it.
 
-    Returns:
-        The files of each (section, role) by image id.
-
     Raises:
-        InputError: for an archive that can not be read or holds unsafe paths, or an id that comes twice.
+        InputError: an archive cannot be read or holds unsafe paths.
     """
-    folders: Found = {}
-    archives: Found = {}
+    files: list[SourceFile] = []
     for file in _walk(source):
         relative = file.relative_to(source).as_posix()
         if file.suffix.lower() == ".zip":
-            for entry in _entries(file, relative, stack):
-                _add(archives, entry)
-        elif file.suffix.lower() in isic2018.PHOTO_SUFFIXES and file.is_file():
+            files.extend(_entries(file, as_text(relative), stack))
+        elif file.is_file():
             status = file.stat()
-            _add(folders, SourceFile(relative, file, (status.st_size, status.st_mtime_ns)))
-    packed = {_official_kind(*key) for key in archives}
-    return archives | {key: files for key, files in folders.items() if _official_kind(*key) not in packed}
+            files.append(SourceFile(as_text(relative), file, (status.st_size, status.st_mtime_ns)))
+    return files
 
 
 def _walk(source: Path) -> Iterator[Path]:
@@ -108,53 +124,18 @@ def _entries(file: Path, relative: str, stack: ExitStack) -> Iterator[SourceFile
         archive = stack.enter_context(zipfile.ZipFile(file))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"The archive {file} can not be read ({error}); download it again, or move it elsewhere."
+            f"the archive {file} cannot be read ({error}); download it again, or move it elsewhere."
         ) from error
     for member in archive.infolist():
         # a zip made by a Windows tool may separate folders by backslashes
         name = member.filename.replace("\\", "/")
         if name.startswith("/") or PureWindowsPath(name).drive or ".." in PurePosixPath(name).parts:
             raise InputError(
-                f"The archive {file} holds the unsafe path {member.filename!r}, which no official archive "
+                f"the archive {file} holds the unsafe path {member.filename!r}, which no official archive "
                 "does; download it again."
             )
         if not name.endswith("/") and not any(_hidden(part) for part in PurePosixPath(name).parts):
             yield SourceFile(f"{relative}/{name}", file, (member.file_size, member.CRC), archive, member)
-
-
-def _add(found: Found, file: SourceFile) -> None:
-    key = _classify(file.name)
-    if key is None:
-        return
-    section, role, name = key
-    files = found.setdefault((section, role), {})
-    if name in files:
-        raise InputError(
-            f"The {role.replace('_', ' ')} file of {name} comes twice, as {files[name].name} and "
-            f"{file.name}; keep one of them."
-        )
-    files[name] = file
-
-
-def _classify(path: str) -> tuple[str, str, str] | None:
-    """The section, role and image id of a file, or None where it is not one of the official files."""
-    *folders, name = path.replace("\\", "/").split("/")
-    names = (folder.lower().removesuffix(".zip") for folder in reversed(folders))
-    kind = next((_FOLDERS[folder] for folder in names if folder in _FOLDERS), None)
-    if kind is None:
-        return None
-    section, what = kind
-    if what == "image":
-        return (section, "image", PurePosixPath(name).stem) if isic2018.is_photo(name) else None
-    suffixes = {"lesion": isic2018.LESION_SUFFIX} if what == "lesion" else isic2018.ATTRIBUTE_SUFFIXES
-    for role, suffix in suffixes.items():
-        if name.lower().endswith(suffix):
-            return section, role, name[: -len(suffix)]
-    return None
-
-
-def _official_kind(section: str, role: str) -> tuple[str, str]:
-    return section, role if role in ("image", "lesion") else "attribute"
 
 
 def _hidden(name: str) -> bool:

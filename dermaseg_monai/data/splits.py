@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
+from dermaseg_monai.data.groups import joined
 from dermaseg_monai.data.isic2018 import NEAR_DUPLICATES, SECTIONS
 from dermaseg_monai.errors import InputError
 
@@ -80,29 +81,29 @@ def random_split(
 def assign(ids: Iterable[str], groups: Iterable[Sequence[str]] = NEAR_DUPLICATES) -> dict[str, list[str]]:
     """Place ids in sections: official ids by the committed split, all others by a stable hash.
 
-    An official id never leaves its section. Any other id (a phantom, a clinic's own photo) goes where the
-    hash of its name, or of its group's first name, sends it (70/15/15), whatever other ids there are. Only
-    where a section would be empty, the other ids nearest to it by hash are moved there, as long as at least
-    three groups exist.
+    An official id never leaves its section, unless it is in a group with another one. Any other id (a phantom, a
+    clinic's own photo) goes where the hash of its name, or of its group's first name, sends it (70/15/15), whatever
+    other ids there are; a group with official ids goes where the first of them is. Only where a section would be
+    empty, the other ids nearest to it by hash are moved there, as long as at least three groups exist.
 
     Args:
         ids: distinct image ids.
-        groups: ids that must share a section.
+        groups: ids that must share a section; groups that have an id in common are one.
 
     Returns:
         "training" in fixed shuffled order (official ids first), "validation" and "test" sorted.
     """
-    ids = list(ids)
     official = official_split()
     rank = {name: position for position, name in enumerate(official["training"])}
     home = {name: section for section, names in official.items() for name in names}
     split: dict[str, list[str]] = {section: [] for section in SECTIONS}
     units: dict[str, list[tuple[str, ...]]] = {section: [] for section in SECTIONS}
-    for name in ids:
-        if name in home:
-            split[home[name]].append(name)
-    for unit in sorted(_units([name for name in ids if name not in home], groups), key=_place):
-        units[_section(_place(unit))].append(unit)
+    for unit in sorted(_units(list(ids), joined(groups)), key=_place):
+        section = next((home[name] for name in unit if name in home), None)
+        if section is None:
+            units[_section(_place(unit))].append(unit)
+        else:
+            split[section].extend(unit)
     _fill_empty(units, {section for section in SECTIONS if split[section]})
     for section in SECTIONS:
         split[section].extend(name for unit in units[section] for name in unit)
@@ -112,6 +113,41 @@ def assign(ids: Iterable[str], groups: Iterable[Sequence[str]] = NEAR_DUPLICATES
         "validation": sorted(split["validation"]),
         "test": sorted(split["test"]),
     }
+
+
+def make_folds(
+    ids: Sequence[str], count: int, groups: Iterable[Sequence[str]], areas: Mapping[str, float]
+) -> list[list[str]]:
+    """Divide ids into folds of nearly equal size and like lesion sizes, keeping each group in one fold.
+
+    Groups are taken in the order of their mean lesion size, ``count`` at a time, and dealt out, the larger groups to
+    the folds that hold fewer images, and by a stable hash among equals.
+
+    Args:
+        ids: distinct image ids.
+        count: number of folds, at least 2.
+        groups: ids that must share a fold; near-duplicates always do.
+        areas: share of the photo that the lesion covers, 0 to 1, for every id.
+
+    Returns:
+        The ids of each fold, sorted.
+
+    Raises:
+        InputError: there are fewer groups than folds.
+    """
+    units = _units(ids, joined([*NEAR_DUPLICATES, *groups]))
+    if len(units) < count:
+        raise InputError(
+            f"{len(ids)} training images in {len(units)} groups cannot be divided into {count} folds; ask for fewer."
+        )
+    units.sort(key=lambda unit: (sum(areas[name] for name in unit) / len(unit), unit))
+    folds: list[list[str]] = [[] for _ in range(count)]
+    for begin in range(0, len(units), count):
+        block = sorted(units[begin : begin + count], key=lambda unit: (-len(unit), _digest(unit[0])))
+        free = sorted(range(count), key=lambda index: (len(folds[index]), _digest(f"{begin}:{index}")))
+        for index, unit in zip(free, block, strict=False):
+            folds[index].extend(unit)
+    return [sorted(fold) for fold in folds]
 
 
 def shuffled(ids: Iterable[str], seed: int = SEED) -> list[str]:

@@ -16,7 +16,7 @@ from dermaseg_monai.dicom import codes
 from dermaseg_monai.dicom.algorithm import MANUFACTURER
 from dermaseg_monai.dicom.identity import derived_uid
 from dermaseg_monai.files import atomic_path
-from dermaseg_monai.transforms import read_photo
+from dermaseg_monai.image_files import read_photo
 
 FOLDER = "DICOM"
 """The folder of the objects, beside the official ones."""

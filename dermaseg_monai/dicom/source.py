@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.transforms.dicom import DicomPhoto, check_photo, read_dicom
-from dermaseg_monai.transforms.photo import MAX_PIXELS
+from dermaseg_monai.image_files import MAX_PIXELS
+from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, read_dicom
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset

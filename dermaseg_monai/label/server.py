@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dermaseg_monai.data.isic2018 import PHOTO_SUFFIXES
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_folder, write_text
+from dermaseg_monai.image_files.kinds import PHOTO_SUFFIXES
 from dermaseg_monai.zoo.folders import bundle_folder
 
 _MAIN = '''"""What MONAI Label's server looks for."""

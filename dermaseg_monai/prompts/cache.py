@@ -19,10 +19,10 @@ from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.engines import autocast, half_dtype
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import sweep, write_bytes
+from dermaseg_monai.image_files import check_file
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.transforms import LoadPhotod
-from dermaseg_monai.transforms.photo import check_file
 
 logger = logging.getLogger(__name__)
 

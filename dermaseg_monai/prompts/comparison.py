@@ -17,13 +17,13 @@ from tqdm import tqdm
 from dermaseg_monai.engines import exact_float32
 from dermaseg_monai.errors import InputError, OutputError, find_input_error
 from dermaseg_monai.files import atomic_path, write_text
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.from_mask import prompt_from_mask
 from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
 from dermaseg_monai.prompts.prompt import KINDS, Prompt
 from dermaseg_monai.prompts.sources import PromptSource
-from dermaseg_monai.transforms import read_mask
 
 logger = logging.getLogger(__name__)
 

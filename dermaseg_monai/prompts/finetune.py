@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.distributed import rank, world_size
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.from_mask import (
     box_of_mask,
@@ -28,7 +29,6 @@ from dermaseg_monai.prompts.from_mask import (
 )
 from dermaseg_monai.prompts.network import Prompted, SamNetwork
 from dermaseg_monai.prompts.prompt import Box, Prompt, stacked
-from dermaseg_monai.transforms import read_mask
 
 
 class PromptedLesion(NamedTuple):

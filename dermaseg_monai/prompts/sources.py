@@ -16,11 +16,11 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.members import Member
 from dermaseg_monai.prompts.from_mask import check_kind, prompt_from_mask
 from dermaseg_monai.prompts.prompt import Prompt, attach_prompts
 from dermaseg_monai.prompts.user_file import check_inside, read_prompts
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.transforms.geometry import geometry_of
 
 SOURCES = ("oracle", "predicted", "file")

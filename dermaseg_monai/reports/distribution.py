@@ -13,8 +13,8 @@ from tqdm import tqdm
 from dermaseg_monai.data import ATTRIBUTES, SECTIONS, load_datalist
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.files import atomic_path
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.reports.attributes import COLOURS
-from dermaseg_monai.transforms import read_mask
 
 
 def attribute_distribution(dataset_dir: str | os.PathLike[str]) -> pd.DataFrame:

@@ -13,9 +13,9 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from dermaseg_monai.distributed import rank
+from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.reports.attributes import AttributeCase, draw_attribute_panel
 from dermaseg_monai.reports.panels import Case, draw_panel, spread
-from dermaseg_monai.transforms import read_mask, read_photo
 
 LONGEST_SIDE = 640
 """Pixels to which a case is reduced for the panel."""

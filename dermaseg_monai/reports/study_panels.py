@@ -14,6 +14,7 @@ from PIL import Image
 
 from dermaseg_monai.data import ATTRIBUTES, load_datalist
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference import run_inference
 from dermaseg_monai.reports.attributes import COLOURS
 from dermaseg_monai.reports.overlay import outlined
@@ -21,7 +22,6 @@ from dermaseg_monai.reports.panels import PREDICTION_COLOUR, TRUTH_COLOUR
 from dermaseg_monai.reports.study_plots import image_metric
 from dermaseg_monai.studies.collect import Run, StudyRuns
 from dermaseg_monai.studies.statistics import Analysis
-from dermaseg_monai.transforms import read_mask, read_photo
 
 IMAGES = 6
 """How many images are shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dermaseg_monai.image_files import Photo, open_photo, read_mask, read_photo
 from dermaseg_monai.transforms.attributes import FitLiked, IndexMapd, Measured
 from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
 from dermaseg_monai.transforms.confidence import Confidenced
@@ -14,15 +15,7 @@ from dermaseg_monai.transforms.normalise import (
     denormalise_photo,
     normalise_photo,
 )
-from dermaseg_monai.transforms.photo import (
-    MAX_PIXELS,
-    LoadMaskd,
-    LoadPhotod,
-    Photo,
-    open_photo,
-    read_mask,
-    read_photo,
-)
+from dermaseg_monai.transforms.photo import LoadMaskd, LoadPhotod
 from dermaseg_monai.transforms.postprocess import (
     Closingd,
     FillHolesd,
@@ -38,7 +31,6 @@ from dermaseg_monai.transforms.write import SaveMaskd, check_stems, encode_mask,
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "MAX_PIXELS",
     "BatchAugment",
     "Closingd",
     "Confidenced",

@@ -15,9 +15,9 @@ from PIL import Image
 
 from dermaseg_monai.data.phantoms import write_phantoms
 from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.predict import predict
 from dermaseg_monai.prompts import SamNetwork, box_of_mask
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
 from dermaseg_monai.zoo.checkpoints import get_checkpoint
 from dermaseg_monai.zoo.folders import bundle_folder

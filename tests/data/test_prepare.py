@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import os
 import shutil
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from PIL import Image
 
 from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask, read_photo
 
 from .layout import (
     ATTRIBUTES,
@@ -65,11 +65,11 @@ class CountingDecoder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
         self.open = Image.open
-        monkeypatch.setattr(module.Image, "open", self)
+        monkeypatch.setattr(Image, "open", self)
 
-    def __call__(self, stream: io.BytesIO) -> Image.Image:
+    def __call__(self, stream: IO[bytes], **options: Any) -> Image.Image:
         self.calls += 1
-        return self.open(stream)
+        return self.open(stream, **options)
 
 
 def test_folders_become_a_datalist(tmp_path: Path, files: dict[str, bytes]) -> None:
@@ -162,21 +162,26 @@ def test_archive_goes_before_its_unpacked_folder(tmp_path: Path, files: dict[str
     assert (tmp_path / "out/images/CASE_0000.jpg").read_bytes() == files[f"{PHOTOS}/CASE_0000.jpg"]
 
 
-def test_files_are_linked_where_possible_and_copied_elsewhere(
+def test_stored_files_are_copies_of_their_own(
     tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_folder(tmp_path / "source", files)
-    module.prepare(source, tmp_path / "linked")
-    assert (tmp_path / "linked/images/CASE_0000.jpg").samefile(source / PHOTOS / "CASE_0000.jpg")
+    module.prepare(source, tmp_path / "shared")
 
     def refuse(*_: object) -> None:
         raise OSError("another file system")
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
     module.prepare(source, tmp_path / "copied")
-    copy = tmp_path / "copied/images/CASE_0000.jpg"
-    assert not copy.samefile(source / PHOTOS / "CASE_0000.jpg")
-    assert copy.read_bytes() == files[f"{PHOTOS}/CASE_0000.jpg"]
+    for output in ("shared", "copied"):
+        for name, original in (
+            ("images/CASE_0000.jpg", f"{PHOTOS}/CASE_0000.jpg"),
+            ("masks/CASE_0000_segmentation.png", f"{LESIONS}/CASE_0000_segmentation.png"),
+        ):
+            with (tmp_path / output / name).open("r+b") as stream:  # as a paint program saves
+                assert stream.read() == files[original]
+                stream.truncate(0)
+            assert (source / original).read_bytes() == files[original]
 
 
 def truncated(files: dict[str, bytes]) -> None:
@@ -197,7 +202,8 @@ def wrong_size(files: dict[str, bytes]) -> None:
 
 
 def faint(files: dict[str, bytes]) -> None:
-    files[f"{LESIONS}/CASE_0002_segmentation.png"] = mask(value=1)
+    levels = np.arange(48 * 32, dtype=np.uint8).reshape(32, 48) // 2
+    files[f"{LESIONS}/CASE_0002_segmentation.png"] = encode(Image.fromarray(levels), "PNG")
 
 
 def without_lesion(files: dict[str, bytes]) -> None:
@@ -214,15 +220,19 @@ def without_photo(files: dict[str, bytes]) -> None:
 
 
 FAULTS = [
-    (truncated, f"{PHOTOS}/CASE_0002.jpg", "can not be read fully (image file is truncated"),
-    (truncated_mask, f"{LESIONS}/CASE_0002_segmentation.png", "can not be read fully"),
-    (no_image, f"{PHOTOS}/CASE_0002.jpg", "can not be read fully (cannot identify image file)"),
+    (
+        truncated,
+        f"{PHOTOS}/CASE_0002.jpg",
+        "cannot be used: the image is damaged or unsupported (image file is truncated",
+    ),
+    (truncated_mask, f"{LESIONS}/CASE_0002_segmentation.png", "cannot be used: the image is damaged"),
+    (no_image, f"{PHOTOS}/CASE_0002.jpg", "cannot be used: this is not an image of a known format"),
     (
         wrong_size,
         f"{LESIONS}/CASE_0002_segmentation.png",
         "is 32x48 pixels, but its photo CASE_0002.jpg is 48x32",
     ),
-    (faint, f"{LESIONS}/CASE_0002_segmentation.png", "has no pixel of 128 or more"),
+    (faint, f"{LESIONS}/CASE_0002_segmentation.png", "cannot be used: this mask has 128 grey levels"),
     (without_lesion, f"{PHOTOS}/CASE_0002.jpg", "has no mask for lesion"),
     (without_attributes, f"{PHOTOS}/CASE_0002.jpg", "has no mask for streaks, milia like cyst"),
     (without_photo, f"{LESIONS}/CASE_0002_segmentation.png", "has no photo"),
@@ -280,17 +290,15 @@ def test_damage_inside_an_archive_is_named(tmp_path: Path, files: dict[str, byte
     assert "Bad CRC-32" in problem.what
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("limit", [48 * 32 - 1, 48 * 32 // 2 - 1])
 def test_decompression_bomb_is_a_bad_pair(
-    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, limit: int
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = {name: data for name, data in official_files(IDS[:4]).items() if not name.endswith(".txt")}
     for name in small:
         small[name] = mask(8, 8) if name.endswith(".png") else photo(8, 8)
     small[f"{PHOTOS}/CASE_0001.jpg"] = photo(48, 32)
     source = write_folder(tmp_path / "source", small)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr("dermaseg_monai.image_files.photo.MAX_PIXELS", 48 * 32 - 1)
     [problem] = module.prepare(source, tmp_path / "out").left_out
     assert problem.id == "CASE_0001"
     assert "limit" in problem.what
@@ -364,7 +372,7 @@ def test_interrupted_run_is_taken_up(
     def interrupt(*arguments: Any) -> None:
         nonlocal count
         count += 1
-        if count >= 4:  # two files a pair: from the second pair of each run
+        if count >= 5:  # the journal, and two files a pair: from the second pair of each run
             raise KeyboardInterrupt
         replace(*arguments)
 
@@ -434,7 +442,7 @@ def test_list_of_an_earlier_size_does_not_outlive_its_files(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_store_pair", stop)
+        patch.setattr(module, "store_pair", stop)
         with pytest.raises(KeyboardInterrupt):
             module.prepare(source, tmp_path / "out", size=16)
     assert not (tmp_path / "out/datalist.json").exists()
@@ -496,37 +504,12 @@ def test_oriented_photo_is_stored_upright(tmp_path: Path, orientation: int, size
     source = write_folder(tmp_path / "source", files)
     summary = module.prepare(source, tmp_path / "out", size=size)
     assert not summary.left_out
-    image = Image.open(tmp_path / "out/images/CASE_0001.jpg")
+    image = Image.open(tmp_path / "out" / items(tmp_path / "out")["CASE_0001"]["image"])
     lesion = Image.open(tmp_path / "out/masks/CASE_0001_segmentation.png")
     assert image.getexif().get(0x0112, 1) == 1
     assert image.size == lesion.size == ((64, 96) if size is None else (21, 32))
     red = np.asarray(image)[..., 0] >= 128
     assert np.mean(red != (np.asarray(lesion) >= 128)) < 0.03
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        Image.fromarray(np.full((40, 60), 40_000, np.uint16)),
-        Image.new("L", (60, 40), 156),
-        Image.new("RGBA", (60, 40), (156, 156, 156, 200)),
-        Image.new("P", (60, 40)).convert("P"),
-        Image.new("LA", (60, 40), (156, 9)),
-    ],
-    ids=lambda image: image.mode,
-)
-def test_reduced_photos_of_any_mode_are_rgb(tmp_path: Path, image: Image.Image) -> None:
-    files = official_files(IDS[:3])
-    if image.mode == "P":
-        image.putpalette([156] * 768)
-    del files[f"{PHOTOS}/CASE_0001.jpg"]
-    files[f"{PHOTOS}/CASE_0001.png"] = encode(image, "PNG")
-    files[f"{LESIONS}/CASE_0001_segmentation.png"] = mask(60, 40)
-    source = write_folder(tmp_path / "source", files)
-    module.prepare(source, tmp_path / "out", size=30)
-    pixels = np.asarray(Image.open(tmp_path / "out/images/CASE_0001.jpg"))
-    assert pixels.shape == (20, 30, 3)
-    np.testing.assert_allclose(pixels.astype(int), 156, atol=1)
 
 
 def test_official_split(tmp_path: Path) -> None:
@@ -599,7 +582,7 @@ def test_source_without_one_whole_pair(tmp_path: Path, files: dict[str, bytes]) 
     with pytest.raises(InputError, match="has all its masks"):
         module.prepare(source, tmp_path / "out")
     bad = {name: b"" if PHOTOS in name else data for name, data in files.items()}
-    with pytest.raises(InputError, match="None of the 8 images"):
+    with pytest.raises(InputError, match="none of the 8 images"):
         module.prepare(write_folder(tmp_path / "bad", bad), tmp_path / "out")
 
 
@@ -629,7 +612,7 @@ def test_archive_that_is_no_archive(tmp_path: Path, files: dict[str, bytes]) -> 
     source = write_archives(tmp_path / "source", files)
     path = source / f"{LESIONS}.zip"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(InputError, match=rf"{LESIONS}.zip can not be read"):
+    with pytest.raises(InputError, match=rf"{LESIONS}.zip cannot be read"):
         module.prepare(source, tmp_path / "out")
 
 
@@ -642,3 +625,222 @@ def test_linked_source_folders_are_followed_but_not_in_circles(
     (source / "data").symlink_to(real, target_is_directory=True)
     (real / "back").symlink_to(source, target_is_directory=True)
     assert sum(module.prepare(source, tmp_path / "out").counts.values()) == 8
+
+
+def drawn() -> tuple[Image.Image, Image.Image]:
+    """A photo and its mask, whose corners all differ."""
+    y, x = np.mgrid[:48, :64]
+    inside = ((x - 26) / 14) ** 2 + ((y - 18) / 12) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 4, (48, 64, 1))
+    colours = np.where(inside[..., None], (96, 58, 44), (214, 160, 130)) + noise
+    return Image.fromarray(colours.clip(0, 255).astype(np.uint8)), Image.fromarray(inside * np.uint8(255))
+
+
+def tag(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def photos_of_all_kinds() -> dict[str, bytes]:
+    """Photos by file name, all of one scene."""
+    scene, _ = drawn()
+    grey = np.asarray(scene.convert("L"))
+    turned = scene.transpose(Image.Transpose.ROTATE_90)
+    return {
+        "plain.jpg": encode(scene, "JPEG", quality=95),
+        "png_called.jpg": encode(scene, "PNG"),
+        "turned.jpg": encode(turned, "JPEG", quality=95, exif=tag(6)),
+        "turned.tif": encode(turned, "TIFF", exif=tag(6)),
+        "turned_grey.tif": encode(turned.convert("L"), "TIFF", exif=tag(6)),
+        "12_bit.png": encode(Image.fromarray(grey.astype(np.uint16) * 16), "PNG"),
+        "16_bit.tif": encode(Image.fromarray(grey.astype(np.uint16) * 257), "TIFF"),
+        "integer.tif": encode(Image.fromarray(grey.astype(np.int32) * 1000), "TIFF"),
+        "float.tif": encode(Image.fromarray(grey.astype(np.float32) / 255), "TIFF"),
+        "avif_called.jpg": encode(scene, "AVIF", quality=95),
+        "webp.webp": encode(scene, "WEBP", quality=95),
+        "no_ending": encode(scene, "JPEG", quality=95),
+        "palette.png": encode(scene.quantize(128), "PNG"),
+        "transparent.png": encode(scene.convert("RGBA"), "PNG"),
+        "bitmap.bmp": encode(scene, "BMP"),
+        "inks.jpg": encode(scene.convert("CMYK"), "JPEG", quality=95),
+    }
+
+
+def test_what_is_stored_is_what_inference_shows(tmp_path: Path) -> None:
+    _, lesion = drawn()
+    originals = photos_of_all_kinds()
+    files = {f"{PHOTOS}/{name}": data for name, data in originals.items() if name != "turned.tif"}
+    files[f"{PHOTOS}/turned_tiff.tif"] = originals["turned.tif"]
+    for name in list(files):
+        files[f"{LESIONS}/{Path(name).stem}_segmentation.png"] = encode(lesion, "PNG")
+    source = write_folder(tmp_path / "source", files)
+    for size in (None, 32):
+        output = tmp_path / f"out{size}"
+        assert not module.prepare(source, output, size=size).left_out
+        truth = (
+            np.asarray(lesion.resize((64, 48) if size is None else (32, 24), Image.Resampling.NEAREST)) > 0
+        )
+        for name in files:
+            if not name.startswith(PHOTOS):
+                continue
+            item = items(output)[Path(name).stem]
+            shown = read_photo(source / name)
+            stored = read_photo(output / item["image"])
+            if size is None:
+                assert np.array_equal(stored, shown), name
+                assert np.array_equal(read_mask(output / item["label"]) > 0, truth), name
+            else:
+                small = np.asarray(Image.fromarray(shown).resize((32, 24), Image.Resampling.BOX))
+                assert np.abs(stored.astype(int) - small.astype(int)).mean() < 4, name
+                agree = (read_mask(output / item["label"]) > 0) & truth
+                assert agree.sum() / truth.sum() > 0.9, name
+    stored = {path.name for path in (tmp_path / "outNone" / "images").iterdir()}
+    assert {
+        "plain.jpg",
+        "png_called.png",
+        "turned.png",
+        "12_bit.png",
+        "no_ending.jpg",
+        "bitmap.png",
+    } <= stored
+
+
+def test_masks_of_any_two_values_are_stored_as_0_and_255(tmp_path: Path) -> None:
+    scene, lesion = drawn()
+    white = np.full((48, 64, 4), 255, np.uint8)
+    white[..., 3] = np.asarray(lesion)
+    masks = {
+        "plain.png": encode(lesion, "PNG"),
+        "0_1.png": encode(lesion.point(lambda value: value // 255), "PNG"),
+        "alpha.png": encode(Image.fromarray(white), "PNG"),
+        "copied_tag.png": encode(lesion, "PNG", exif=tag(3)),
+        "jpeg.jpg": encode(lesion, "JPEG", quality=90),
+        "photo.png": encode(scene, "PNG"),
+        "empty.png": encode(Image.new("L", (64, 48)), "PNG"),
+        "full.png": encode(Image.new("L", (64, 48), 255), "PNG"),
+    }
+    files = {}
+    for name, data in masks.items():
+        stem, ending = name.split(".")
+        files |= {
+            f"{LESIONS}/{stem}_segmentation.{ending}": data,
+            f"{PHOTOS}/{stem}.png": encode(scene, "PNG"),
+        }
+    source = write_folder(tmp_path / "source", files)
+    summary = module.prepare(source, tmp_path / "out")
+    [problem] = summary.left_out
+    assert problem.id == "photo"
+    assert "a picture in colours" in problem.what
+    for name in ("plain", "0_1", "alpha", "copied_tag", "jpeg"):
+        with Image.open(tmp_path / "out" / items(tmp_path / "out")[name]["label"]) as stored:
+            assert stored.format == "PNG"
+            assert not stored.getexif()
+            assert (np.asarray(stored) != np.asarray(lesion)).mean() < 0.01, name
+            assert set(np.unique(stored)) == {0, 255}
+    text = str(summary)
+    assert f"1 mask ({LESIONS}/jpeg_segmentation.jpg): a JPEG" in text
+    assert f"1 mask ({LESIONS}/copied_tag_segmentation.png): an orientation tag" in text
+    assert "1 mask (empty): empty" in text
+    assert "1 mask (full): all lesion" in text
+    assert str(module.prepare(source, tmp_path / "out")).splitlines()[:-1] == text.splitlines()[:-1]
+
+
+def test_soft_masks_are_taken_when_asked_for(tmp_path: Path, files: dict[str, bytes]) -> None:
+    faint(files)
+    source = write_folder(tmp_path / "source", files)
+    assert len(module.prepare(source, tmp_path / "out").left_out) == 1
+    files[f"{LESIONS}/CASE_0002_segmentation.png"] = encode(
+        Image.linear_gradient("L").resize((48, 32)), "PNG"
+    )
+    write_folder(source, files)
+    assert not module.prepare(source, tmp_path / "out", soft_masks=True).left_out
+    stored = read_mask(tmp_path / "out/masks/CASE_0002_segmentation.png")
+    assert stored[:15].max() == 0
+    assert stored[17:].min() == 1
+
+
+def test_a_list_that_a_person_wrote_is_not_replaced(tmp_path: Path, files: dict[str, bytes]) -> None:
+    source = write_folder(tmp_path / "source", files)
+    output = tmp_path / "out"
+    module.prepare(source, output)
+    content = datalist(output)
+    moved = content["training"].pop()
+    content["test"].append(moved)
+    mine = json.dumps(content)
+    (output / "datalist.json").write_text(mine)
+    (source / PHOTOS / "CASE_0001.jpg").unlink()
+    before = state(output)
+    with pytest.raises(InputError, match=r"datalist\.json was written or changed by hand"):
+        module.prepare(source, output)
+    assert state(output) == before
+    assert (output / "datalist.json").read_text() == mine
+    # another layout of the same list is as good as the program's own
+    (output / "datalist.json").unlink()
+    module.prepare(source, output)
+    (output / "datalist.json").write_text(json.dumps(datalist(output), indent=4))
+    assert module.prepare(source, output).reused == 7
+
+
+def test_a_list_without_anything_else_is_not_replaced(tmp_path: Path, files: dict[str, bytes]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/datalist.json").write_text('{"training": []}')
+    with pytest.raises(InputError, match="by hand"):
+        module.prepare(write_folder(tmp_path / "source", files), tmp_path / "out")
+
+
+@pytest.mark.parametrize("size", [None, 24])
+def test_a_stored_file_that_a_person_changed_is_not_replaced(
+    tmp_path: Path, files: dict[str, bytes], size: int | None
+) -> None:
+    source = write_folder(tmp_path / "source", files)
+    output = tmp_path / "out"
+    module.prepare(source, output)
+    mended = mask(box=(5, 5, 9, 9))
+    (output / "masks/CASE_0003_segmentation.png").write_bytes(mended)
+    with pytest.raises(InputError, match=r"CASE_0003_segmentation\.png was changed since it was stored"):
+        module.prepare(source, output, size=size)
+    assert (output / "masks/CASE_0003_segmentation.png").read_bytes() == mended
+
+
+def test_a_copied_folder_is_known_by_its_content(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_folder(tmp_path / "source", files)
+    module.prepare(source, tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)
+    decoder = CountingDecoder(monkeypatch)
+    assert module.prepare(source, tmp_path / "copy").reused == 8
+    assert decoder.calls == 0
+
+
+def test_names_that_are_not_utf_8_or_mean_nothing_to_table_readers(tmp_path: Path) -> None:
+    names = [b"a", b"NA", b"null", b"R\xfccken", b"gr\xc3\xb6\xc3\x9fer"]
+    for name in names:
+        for folder, ending, data in ((PHOTOS, b".jpg", photo()), (LESIONS, b"_segmentation.png", mask())):
+            path = os.fsencode(tmp_path / "source" / folder)
+            os.makedirs(path, exist_ok=True)
+            with open(os.path.join(path, name + ending), "wb") as stream:
+                stream.write(data)
+    summary = module.prepare(tmp_path / "source", tmp_path / "out")
+    assert not summary.left_out
+    assert set(items(tmp_path / "out")) == {"a", "NA", "null", "R%FCcken", "größer"}
+    assert (tmp_path / "out/images/R%FCcken.jpg").is_file()
+    assert module.prepare(tmp_path / "source", tmp_path / "out").reused == 5
+    str(summary).encode()  # can be printed anywhere
+
+
+def test_files_passed_over_are_named(tmp_path: Path, files: dict[str, bytes]) -> None:
+    files |= {f"{PHOTOS}/notes.pdf": b"%PDF", f"{PHOTOS}/raw.nef": b"II*\0", f"{LESIONS}/x.psd": b"8BPS"}
+    summary = module.prepare(write_folder(tmp_path / "source", files), tmp_path / "out")
+    assert f"passed over 3 files ({PHOTOS}/notes.pdf, {PHOTOS}/raw.nef, {LESIONS}/x.psd)" in str(summary)
+
+
+@pytest.mark.parametrize("ending", ["_mask.png", "-Segmentation.PNG", ".png", "_lesion.bmp", "_gt.tif"])
+def test_masks_under_other_endings_are_found(tmp_path: Path, files: dict[str, bytes], ending: str) -> None:
+    _, lesion = drawn()
+    form = {".bmp": "BMP", ".tif": "TIFF"}.get(Path(ending).suffix, "PNG")
+    for name in IDS:
+        del files[f"{LESIONS}/{name}_segmentation.png"]
+        files[f"{LESIONS}/{name}{ending}"] = encode(lesion.resize((48, 32), Image.Resampling.NEAREST), form)
+    assert not module.prepare(write_folder(tmp_path / "source", files), tmp_path / "out").left_out

@@ -274,7 +274,7 @@ def test_what_names_no_study_is_refused(tmp_path: Path, lesion: dict[str, Any]) 
 def test_phantoms_are_dermoscopic_objects(tmp_path: Path) -> None:
     from dermaseg_monai.data.phantoms import write_phantoms
     from dermaseg_monai.dicom.phantoms import write_dicom_phantoms
-    from dermaseg_monai.transforms import read_photo
+    from dermaseg_monai.image_files import read_photo
 
     write_phantoms(tmp_path, 1, size=64)
     path = write_dicom_phantoms(tmp_path) / "ISIC_9000000.dcm"

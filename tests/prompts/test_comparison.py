@@ -18,6 +18,7 @@ from PIL import Image
 
 from dermaseg_monai.data.photos import PhotoLoader
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.prompts import (
     EmbeddingCache,
     PromptComparison,
@@ -29,7 +30,7 @@ from dermaseg_monai.prompts import (
     format_table,
 )
 from dermaseg_monai.prompts.comparison import ORACLE
-from dermaseg_monai.transforms import Foregroundd, LoadPhotod, Restored, SaveMaskd, Thresholdd, read_mask
+from dermaseg_monai.transforms import Foregroundd, LoadPhotod, Restored, SaveMaskd, Thresholdd
 from tests.prompts.helpers import TINY, write_discs
 
 

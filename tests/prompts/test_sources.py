@@ -14,6 +14,7 @@ from monai.transforms import Compose
 from PIL import Image
 
 from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.prompts import (
     BundlePredictor,
     Prompt,
@@ -24,7 +25,7 @@ from dermaseg_monai.prompts import (
     box_of_mask,
     input_prompts,
 )
-from dermaseg_monai.transforms import LoadPhotod, read_mask
+from dermaseg_monai.transforms import LoadPhotod
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.prompts.helpers import write_discs
 

@@ -23,11 +23,12 @@ from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.data.phantoms import write_phantoms
 from dermaseg_monai.data.store import open_store
 from dermaseg_monai.errors import InputError, explained
+from dermaseg_monai.image_files import open_photo
 from dermaseg_monai.inference import run_inference
 from dermaseg_monai.networks import UNet
 from dermaseg_monai.predict import predict
 from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache
-from dermaseg_monai.transforms import LoadMaskd, LoadPhotod, open_photo
+from dermaseg_monai.transforms import LoadMaskd, LoadPhotod
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.data.discs import write_dataset, write_disc
 from tests.data.layout import folders, mask
@@ -193,7 +194,7 @@ class TestPrepare:
         for name in absent:
             assert told[ids[name]] == "has no photo"
         for name in BAD.keys() - absent:
-            assert "can not be read fully" in told[ids[name]], name
+            assert "cannot be used" in told[ids[name]], name
         assert "is 30x30 pixels, but its photo" in told[ids["other size"]]
         assert told[ids["no mask"]] == "has no mask for lesion"
         assert sum(summary.counts.values()) == len(good)

@@ -83,7 +83,7 @@ def test_ctrl_c_keeps_the_masks_that_are_there(photos: Path, tmp_path: Path) -> 
 
 
 def test_a_killed_prediction_leaves_whole_masks_alone(photos: Path, tmp_path: Path) -> None:
-    from dermaseg_monai.transforms import read_mask
+    from dermaseg_monai.image_files import read_mask
 
     process = predicting(photos, tmp_path / "out", tmp_path)
     wait_for(lambda: len(list((tmp_path / "out").glob("[0-9]*.png"))) > 20, process)

@@ -13,8 +13,9 @@ import torch
 from scipy import ndimage
 
 from dermaseg_monai.data import ATTRIBUTES, load_datalist
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import COUNT_NAMES, METRICS, confusion_counts
-from dermaseg_monai.transforms import read_mask, write_mask
+from dermaseg_monai.transforms import write_mask
 from dermaseg_monai.zoo.catalogue import get_bundle
 from dermaseg_monai.zoo.config_ids import apply_overlay
 from dermaseg_monai.zoo.render import render

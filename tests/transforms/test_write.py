@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, read_image
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.transforms import (
     Fitd,
     LoadPhotod,
@@ -19,7 +20,6 @@ from dermaseg_monai.transforms import (
     SaveMaskd,
     Thresholdd,
     check_stems,
-    read_mask,
     write_mask,
 )
 

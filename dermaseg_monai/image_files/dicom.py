@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.transforms.codestream import Codestream, read_codestream
-from dermaseg_monai.transforms.values import to_8_bit
+from dermaseg_monai.image_files.codestream import Codestream, read_codestream
+from dermaseg_monai.image_files.values import to_8_bit
 
 if TYPE_CHECKING:
     from pydicom import Dataset
