@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import Any
@@ -357,6 +358,8 @@ def main() -> None:
     Exit code 3: done, but something was left out, which is named. 130: stopped by Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     run_command(Commands(), "dermaseg")
 
 

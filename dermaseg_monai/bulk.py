@@ -15,7 +15,7 @@ import pandas as pd
 from dermaseg_monai.cluster import connected, on_ray
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.errors import InputError, find_input_error
-from dermaseg_monai.files import atomic_path, write_text
+from dermaseg_monai.files import as_text, atomic_path, read_table, write_text
 from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.inference import check_inference, check_places, run_inference
 from dermaseg_monai.predict import draw_overlays
@@ -84,7 +84,7 @@ def predict_on_ray(
         with atomic_path(output / name) as temporary:
             rows.to_csv(temporary, index=False)
     shutil.rmtree(output / ".shards")
-    return pd.read_csv(output / "predictions.csv", dtype={"id": str})
+    return read_table(output / "predictions.csv")
 
 
 def _predict_shard(
@@ -96,13 +96,16 @@ def _predict_shard(
     places = {"dataset#data": items, f"handlers#{targets.index('PhotoSummary')}#output_dir": str(home)}
     try:
         run_inference(folder, output, **{**overrides, **places})
-        draw_overlays(pd.read_csv(home / "predictions.csv", dtype={"id": str}), output)
+        draw_overlays(read_table(home / "predictions.csv"), output)
     except Exception as error:
         found = find_input_error(error)
         reasons = [_unreadable(item) for item in items] if found is not None else []
         if not reasons or not all(reasons):
             raise
-        rows = [{**item, "reason": reason} for item, reason in zip(items, reasons, strict=True)]
+        rows = [
+            {**item, "image": as_text(item["image"]), "reason": reason}
+            for item, reason in zip(items, reasons, strict=True)
+        ]
         with atomic_path(home / "failures.csv") as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False)
     write_text(home / _DONE, "{}\n")
@@ -118,7 +121,11 @@ def _unreadable(item: Mapping[str, str]) -> str | None:
 
 def _joined(homes: Sequence[Path], name: str) -> pd.DataFrame:
     """The shards' tables as one, every cell as it was written."""
-    tables = [pd.read_csv(home / name, dtype=str) for home in homes if (home / name).is_file()]
+    tables = [
+        pd.read_csv(home / name, dtype=str, keep_default_na=False)
+        for home in homes
+        if (home / name).is_file()
+    ]
     joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return joined if joined.empty else joined.sort_values("id", ignore_index=True, kind="stable")
 

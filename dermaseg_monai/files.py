@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from dermaseg_monai.errors import OutputError, refusal
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL import Image
 
 STALE_SECONDS = 86_400
@@ -114,6 +116,24 @@ def as_text(name: str) -> str:
         name: as Python gives it, with such bytes as lone surrogates (PEP 383).
     """
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", name)
+
+
+def path_of(text: str) -> Path:
+    """The file whose name :func:`as_text` wrote."""
+    path = Path(text)
+    return path if path.exists() else Path(os.fsdecode(unquote_to_bytes(text)))
+
+
+def stem_of(path: str | os.PathLike[str]) -> str:
+    """A file's name without its ending, as text: what its id and its results are called."""
+    return as_text(Path(path).stem)
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a CSV table that the program wrote; ids are as they stand there, also ``NA``, ``null`` and ``007``."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
 
 
 def sha256(path: str | os.PathLike[str], read: Callable[[int], object] | None = None) -> str:

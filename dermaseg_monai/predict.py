@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dermaseg_monai.files import path_of, read_table, stem_of
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference import check_places, run_inference
 from dermaseg_monai.reports.attributes import COLOURS
@@ -43,15 +44,15 @@ def predict(
     folder = bundle_folder(bundle)
     check_places(overrides)
     run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
-    table = pd.read_csv(Path(output) / "predictions.csv", dtype={"id": str})
+    table = read_table(Path(output) / "predictions.csv")
     draw_overlays(table, Path(output))
     return table
 
 
 def draw_overlays(table: pd.DataFrame, output: Path) -> None:
     """Draw ``overlays/<stem>.jpg`` for each photo of a ``predictions.csv`` whose masks are in ``output``."""
-    for path in table["image"].unique():
-        stem = Path(path).stem
+    for path in map(path_of, table["image"].unique()):
+        stem = stem_of(path)
         photo = read_photo(path, reduce_to=LONGEST_SIDE)
         overlay = output / "overlays" / f"{stem}.jpg"
         if "attribute" in table:

@@ -74,12 +74,12 @@ def read_journal(path: Path) -> dict[str, Record]:
             content = json.loads(line)
             files = {role: FileStamp(*values) for role, values in content["files"].items()}
             if any(
-                ".." in (path := PurePosixPath(file.name)).parts or path.is_absolute()
+                ".." in (name := PurePosixPath(file.name)).parts or name.is_absolute()
                 for file in files.values()
             ):
                 continue
             problem = tuple(content["problem"]) if content["problem"] else None
-            notes = [(name, note) for name, note in content["notes"]]
+            notes = [(str(source), str(note)) for source, note in content["notes"]]
             record = Record(content["id"], content["key"], files, problem, content["area"], notes)
             records[record.id] = record
     return records

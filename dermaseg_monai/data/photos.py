@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dermaseg_monai.data.parallel import bounded_map
 from dermaseg_monai.distributed import check_shares, rank, world_size
 from dermaseg_monai.errors import InputError, find_input_error
+from dermaseg_monai.files import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,8 @@ class PhotoLoader:
             image: its path.
             reason: one sentence.
         """
-        logger.warning("left out: %s", reason)
-        self.failures.append({"id": id, "image": image, "reason": str(reason)})
+        logger.warning("left out: %s", as_text(str(reason)))
+        self.failures.append({"id": id, "image": as_text(image), "reason": as_text(str(reason))})
 
     def _load(self, index: int) -> dict[str, Any]:
         try:

@@ -176,7 +176,7 @@ def prepare(
     chosen = _chosen(good, split, homes, together)
     # a clinic's own photos may lie in the official layout
     official = form is not ISIC_2018 or split == "official" or _official_ids().issuperset(good)
-    content = {
+    content: dict[str, Any] = {
         "name": (form.title if official else "") or source.resolve().name,
         "task": task,
         "split": split,

@@ -22,7 +22,7 @@ from dermaseg_monai.dicom.report import make_report
 from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, read_table
 from dermaseg_monai.inference import check_inference, check_places, run_inference
 from dermaseg_monai.predict import draw_overlays
 from dermaseg_monai.transforms import read_mask
@@ -107,7 +107,7 @@ class Deriver:
     def _derive(self, decoded: Mapping[Path, Source], output: Path, results: Path, derived: Derived) -> None:
         items = [{"id": source.id, "image": str(path)} for path, source in decoded.items()]
         run_inference(self.folder, results, **{**self.settings, "dataset#data": items})
-        table = pd.read_csv(results / "predictions.csv", dtype={"id": str})
+        table = read_table(results / "predictions.csv")
         draw_overlays(table, results)
         for path, source in decoded.items():
             rows = table[table["id"] == source.id]

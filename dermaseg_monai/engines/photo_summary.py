@@ -13,7 +13,7 @@ from ignite.engine import Events
 
 from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.distributed import gather_objects, rank, world_size
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import as_text, atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class PhotoSummary:
         names = [{}] if self.attributes is None else [{"attribute": name} for name in self.attributes]
         for item in engine.state.batch:
             height, width = item["image"].meta["original_size"]
-            photo = {"id": item["id"], "image": item["image"].meta["filename_or_obj"]}
+            photo = {"id": item["id"], "image": as_text(item["image"].meta["filename_or_obj"])}
             photo |= {"height": height, "width": width}
             for name, measured, confidence in zip(
                 names, item["measurements"], item["confidence"], strict=True

@@ -23,7 +23,7 @@ MAX_PIXELS = 178_956_970
 """Largest photo that is opened, in pixels: Pillow's own limit against decompression bombs."""
 
 # Raster formats only: Pillow would hand some of the others (EPS) to an outside program. JPEG includes MPO.
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "GIF", "WEBP", "AVIF", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "GIF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM")
 _SWAPPED, _MIRRORED, _UPSIDE_DOWN = {5, 6, 7, 8}, {2, 3, 6, 7}, {3, 4, 7, 8}  # EXIF orientation codes
 _PORTABLE = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
 
@@ -181,12 +181,15 @@ def orientation_of(image: Image.Image) -> int:
 
 @cache
 def _formats() -> tuple[str, ...]:
+    """The formats that this installation reads."""
+    Image.init()
     try:
         import pillow_heif
+
+        pillow_heif.register_heif_opener()
     except ImportError:
-        return _FORMATS
-    pillow_heif.register_heif_opener()
-    return (*_FORMATS, "HEIF")
+        pass
+    return tuple(form for form in _FORMATS if form in Image.OPEN)
 
 
 def _unreadable(error: Exception, start: bytes) -> str:

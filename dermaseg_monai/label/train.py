@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -13,6 +12,7 @@ from monailabel.tasks.train.bundle import BundleTrainTask
 
 from dermaseg_monai.engines import print_input_errors
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import stem_of
 
 OPTIONS = ("learning_rate", "batch_size")
 """Ids of train.json that a client may set beside MONAI Label's own options."""
@@ -66,7 +66,7 @@ class PhotoTrain(BundleTrainTask):
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> Items:
         items = super()._fetch_datalist(request, datastore)
-        return [{"id": Path(item["image"]).stem, **item} for item in items]
+        return [{"id": stem_of(item["image"]), **item} for item in items]
 
     def _partition_datalist(
         self, datalist: Items, request: dict[str, Any], shuffle: bool = False

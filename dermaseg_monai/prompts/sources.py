@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import stem_of
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.members import Member
 from dermaseg_monai.prompts.from_mask import check_kind, prompt_from_mask
@@ -98,7 +99,7 @@ class SavedMasks:
         Raises:
             InputError: there is no such mask, or it can't be read.
         """
-        return read_mask(self.folder / f"{Path(photo).stem}_segmentation.png")
+        return read_mask(self.folder / f"{stem_of(photo)}_segmentation.png")
 
 
 class PromptSource:
@@ -160,7 +161,7 @@ class PromptSource:
         Raises:
             InputError: there is no mask or entry for the photo, or it doesn't fit the photo.
         """
-        photo_id = str(item.get("id", Path(path).stem))
+        photo_id = str(item.get("id", stem_of(path)))
         if self.name == "file":
             return self._written(photo_id, path, size)
         if self.name == "oracle":

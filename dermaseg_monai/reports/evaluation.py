@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from dermaseg_monai.distributed import rank
+from dermaseg_monai.files import read_table, stem_of
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.reports.attributes import AttributeCase, draw_attribute_panel
 from dermaseg_monai.reports.panels import Case, draw_panel, spread
@@ -49,7 +50,7 @@ class EvaluationReport:
         """Draw the panel."""
         if rank() != 0:
             return
-        table = pd.read_csv(self.output_dir / "metrics.csv", dtype={"id": str})
+        table = read_table(self.output_dir / "metrics.csv")
         if self.attributes is not None:
             table = _by_photo(table)
         titled = [
@@ -74,7 +75,7 @@ class EvaluationReport:
 
 def saved_case(title: str, item: dict[str, Any], folder: Path) -> Case:
     """One photo with its lesion mask and the one saved in ``folder``, at a readable size."""
-    mask = folder / f"{Path(item['image']).stem}_segmentation.png"
+    mask = folder / f"{stem_of(item['image'])}_segmentation.png"
     arrays = (read_photo(item["image"]), read_mask(item["label"]), read_mask(mask))
     image, truth, prediction = (_reduced(array) for array in arrays)
     return Case(title, image, truth > 0, prediction > 0)
@@ -84,7 +85,7 @@ def saved_attribute_case(
     title: str, item: dict[str, Any], folder: Path, attributes: Sequence[str]
 ) -> AttributeCase:
     """One photo with its attribute masks and those saved in ``folder``, at a readable size."""
-    stem = Path(item["image"]).stem
+    stem = stem_of(item["image"])
     truth = [_reduced(read_mask(path)) > 0 for path in item["label"]]
     saved = [_reduced(read_mask(folder / f"{stem}_attribute_{name}.png")) > 0 for name in attributes]
     return AttributeCase(title, _reduced(read_photo(item["image"])), np.stack(truth), np.stack(saved))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dermaseg_monai.data import ATTRIBUTES, load_datalist
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import stem_of
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference import run_inference
 from dermaseg_monai.reports.attributes import COLOURS
@@ -127,7 +128,7 @@ def _masks(run: Run, items: list[dict[str, Any]], task: str, scratch: Path) -> P
 
 
 def _paths(folder: Path, item: dict[str, Any], task: str) -> list[Path]:
-    stem = Path(item["image"]).stem
+    stem = stem_of(item["image"])
     if task == "attribute":
         return [folder / f"{stem}_attribute_{name}.png" for name in ATTRIBUTES]
     return [folder / f"{stem}_segmentation.png"]

@@ -15,6 +15,7 @@ from ignite.engine import Events
 
 from dermaseg_monai.distributed import rank, unwrapped
 from dermaseg_monai.engines.checkpoint import load_weights
+from dermaseg_monai.files import stem_of
 from dermaseg_monai.metrics import confusion_counts, dice, prediction_masks
 from dermaseg_monai.reports.attributes import AttributeCase, draw_attribute_panel
 from dermaseg_monai.reports.curves import plot_curves
@@ -91,7 +92,7 @@ class TrainingReport:
             for index in chosen.keys() & set(range(start, start + len(batch["image"]))):
                 # one of several processes has only its share of the items, and their places in the batch
                 place = int(batch["index"][index - start]) if "index" in batch else index
-                name = Path(loader.dataset.data[place]["image"]).stem
+                name = stem_of(loader.dataset.data[place]["image"])
                 photo = denormalise_photo(batch["image"][index - start], self.mean, self.std)
                 image = photo.permute(1, 2, 0).cpu().numpy()
                 truth = np.asarray(batch["label"][index - start].cpu().numpy() > 0)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.files import read_table
 from dermaseg_monai.studies.definition import Variant
 from dermaseg_monai.studies.lock import is_locked, lock_of
 from dermaseg_monai.zoo.config_ids import nearest
@@ -241,7 +242,7 @@ def _scores(path: Path, task: str) -> pd.DataFrame:
     keys = ["id", "attribute"] if task == "attribute" else ["id"]
     wanted = COUNTS if task == "attribute" else ("dice", "jaccard")
     try:
-        table = pd.read_csv(path, dtype={"id": str})
+        table = read_table(path)
     except OSError:
         raise _NoScoresError(f"{path.name} is missing") from None
     except ValueError:

@@ -18,7 +18,7 @@ from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, stem_of
 
 
 class Entropyd(MapTransform):
@@ -84,7 +84,7 @@ class SaveHeatmapd(SaveImaged):
             source = heat.meta.get("filename_or_obj") if isinstance(heat, MetaTensor) else None
             if source is None:
                 raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
-            with atomic_path(self.output_dir / f"{Path(str(source)).stem}_{self.suffix}.png") as path:
+            with atomic_path(self.output_dir / f"{stem_of(str(source))}_{self.suffix}.png") as path:
                 path.write_bytes(encode_heatmap(heat))
         return items
 

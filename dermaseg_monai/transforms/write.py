@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import SaveImaged
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.files import atomic_path, stem_of
 
 
 def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) -> None:
@@ -80,7 +80,7 @@ def check_stems(paths: Iterable[str | os.PathLike[str]]) -> None:
     seen: dict[str, str] = {}
     for given in paths:
         path = os.fspath(given)
-        other = seen.setdefault(Path(path).stem, path)
+        other = seen.setdefault(stem_of(path), path)
         if other != path:
             raise InputError(f"{other} and {path} would give masks of one name; rename one of them.")
 
@@ -138,7 +138,7 @@ class SaveMaskd(SaveImaged):
             source = mask.meta.get("filename_or_obj") if isinstance(mask, MetaTensor) else None
             if source is None:
                 raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
-            stem = Path(source).stem
+            stem = stem_of(source)
             check_stems([self._written.setdefault((key, stem), str(source)), str(source)])
             for channel, name in zip(mask, self.names, strict=True):
                 write_mask(channel, self.output_dir / f"{stem}_{name}.png")

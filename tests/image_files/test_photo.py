@@ -269,7 +269,7 @@ def test_heif_and_avif_are_read_by_their_content(tmp_path: Path, name: str) -> N
 def test_heic_without_its_reader_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photo_module, "_formats", lambda: photo_module._FORMATS)
+    monkeypatch.setattr(photo_module, "_formats", lambda: ("JPEG", "PNG"))
     (tmp_path / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
     with pytest.raises(
         InputError, match=r'a\.HEIC: HEIC photos are read with pip install "dermaseg-monai\[heic\]"'
