@@ -28,9 +28,10 @@ from dermaseg_monai.app.metrics import Metrics
 from dermaseg_monai.app.models import MAX_PIXELS, Model
 from dermaseg_monai.app.turns import Turns
 from dermaseg_monai.errors import InputError, OutputError, find_input_error, refusal
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.measurements import checked_scale
 from dermaseg_monai.prompts import Prompt
-from dermaseg_monai.transforms import encode_mask, read_mask
+from dermaseg_monai.transforms import encode_mask
 
 Result = TypeVar("Result")
 

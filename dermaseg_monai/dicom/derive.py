@@ -23,9 +23,9 @@ from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_path, read_table
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inference import check_inference, check_places, run_inference
 from dermaseg_monai.predict import draw_overlays
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.zoo.folders import bundle_folder
 
 

@@ -96,7 +96,9 @@ class PromptSession:
         folder = bundle_folder(bundle)
         config = ConfigParser.load_config_file(str(folder / "configs" / "inference.json"))
         if "prompt_source" not in config:
-            raise InputError(f"'{bundle}' takes no prompts; choose a bundle that does, such as lesion_mobile_sam.")
+            raise InputError(
+                f"'{bundle}' takes no prompts; choose a bundle that does, such as lesion_mobile_sam."
+            )
         parser = ConfigParser({**config, "bundle_root": str(folder), **overrides})
         names = ("network", "canvas", "threshold", "amp")
         network, canvas, threshold, amp = (parser.get_parsed_content(name) for name in names)
@@ -137,7 +139,9 @@ class PromptSession:
                 )
             boxes = moved_points = moved_labels = None
             if mask is None or box is not None or len(points):
-                prompt = Prompt(box, tuple(points), tuple(labels)).to_input(self.preprocess.geometry(known.size))
+                prompt = Prompt(box, tuple(points), tuple(labels)).to_input(
+                    self.preprocess.geometry(known.size)
+                )
                 boxes, moved_points, moved_labels = stacked([prompt], self.device)
             logits = self.network.decode_tensors(
                 known.embedding, boxes, moved_points, moved_labels, self._prior(known, mask)

@@ -13,9 +13,9 @@ from dermaseg_monai.app import models as models_module
 from dermaseg_monai.app.models import Model, find_models
 from dermaseg_monai.data.phantoms import render_phantom
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.predict import predict
 from dermaseg_monai.prompts import Prompt
-from dermaseg_monai.transforms import read_mask
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 

@@ -18,8 +18,8 @@ from dermaseg_monai.data.isic2018 import ATTRIBUTES
 from dermaseg_monai.dicom.extra import require_dicom
 from dermaseg_monai.dicom.predict import predict_dicom
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.measurements import measure_lesion
-from dermaseg_monai.transforms import read_mask
 from tests.dicom.objects import PATIENT, disc_object, faults, needs, rgb_of, run, save, with_pixels
 
 CARRIED = ("PatientName", "PatientID", "StudyInstanceUID", "AccessionNumber", "StudyDate", "StudyID")
