@@ -16,11 +16,11 @@ from monai.bundle import ConfigParser
 
 from dermaseg_monai.engines import autocast, half_dtype
 from dermaseg_monai.errors import InputError
+from dermaseg_monai.image_files import check_file
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.prompts.prompt import Box, Point, Prompt, stacked
 from dermaseg_monai.transforms import LoadPhotod
-from dermaseg_monai.transforms.photo import check_file
 from dermaseg_monai.zoo.folders import bundle_folder
 
 _MASK_LOGIT = 8.0
