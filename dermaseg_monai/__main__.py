@@ -267,6 +267,32 @@ class Commands:
         run_app(host, port, _listed(bundle), ckpt_dir or None, limits, prefix, workers)
 
     @typed
+    def site(
+        self,
+        output: str,
+        bundle: str = "lesion_mobilenetv2_unet",
+        ckpt_dir: str = "",
+        runtime: str = "",
+        int8: str = "",
+        webgpu: bool = False,
+    ) -> None:
+        """Write the web page as a folder whose network runs in the visitor's browser, without a server of ours.
+
+        Args:
+            output: the folder to write.
+            bundle: name of a bundle that outlines lesions, or its folder.
+            ckpt_dir: folder of its model.pt, where it is elsewhere.
+            runtime: archive of the npm package of ONNX Runtime Web; npm fetches it otherwise.
+            int8: folder of example photos, to have the network compute in 8-bit integers.
+            webgpu: let the network run on the GPU where the browser offers one.
+        """
+        from dermaseg_monai.app.site import write_site
+
+        folder = write_site(output, bundle, ckpt_dir or None, runtime or None, int8 or None, webgpu)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        print(f"{folder} holds the page, {size / 1e6:.1f} MB; try it: python -m http.server -d {folder}")
+
+    @typed
     def distribution(self, dataset_dir: str, output: str) -> None:
         """Chart how often the attributes occur in each section and how much of the photos they cover.
 

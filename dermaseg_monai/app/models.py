@@ -113,6 +113,15 @@ class Model:
         return self._parser().get_parsed_content("attributes")
 
     @property
+    def preprocessing(self) -> Sequence[Any]:
+        """The transforms that lead from a photo's path to the network's input."""
+        return self._plain.before
+
+    def value(self, name: str) -> Any:
+        """What an id of the bundle's inference.json says; None where it has no such id."""
+        return self._parser().get_parsed_content(name) if name in self.config else None
+
+    @property
     def has_uncertainty(self) -> bool:
         """Whether it can map where it is unsure."""
         return {"flips", "uncertainty"} <= set(self.config)

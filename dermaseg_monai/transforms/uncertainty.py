@@ -97,13 +97,14 @@ def encode_heatmap(heat: torch.Tensor) -> bytes:
     """
     levels = (heat.as_subclass(torch.Tensor)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     image = Image.fromarray(levels, mode="P")
-    image.putpalette(_palette())
+    image.putpalette(heat_palette())
     png = io.BytesIO()
     image.save(png, format="PNG", compress_level=1)
     return png.getvalue()
 
 
 @lru_cache(maxsize=1)
-def _palette() -> bytes:
+def heat_palette() -> bytes:
+    """The colours of a map's 256 levels: red, green, blue of each."""
     colours = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
     return (colours * 255).round().astype(np.uint8).tobytes()

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermaseg_monai.app.site import RUNTIME, write_site
 from dermaseg_monai.data.phantoms import render_phantom
 from dermaseg_monai.measurements import measure_lesion
 from dermaseg_monai.predict import predict
 from tests.app.server import Served, served
+from tests.app.site import axe_source, npm_archive, static_server
 from tests.browser import PHONE, open_page, overflow, requests_of
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 
@@ -44,6 +46,24 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     ]
     with served(folder / "temporary", "--bundle", ",".join(map(str, bundles))) as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=["server", "local"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page with the flagship, by each engine."""
+    if request.param == "server":
+        yield request.getfixturevalue("app").url
+        return
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    site = write_site(folder / "site", runtime=npm_archive(RUNTIME, folder / "npm"))
+    with static_server(site) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return axe_source(tmp_path_factory.mktemp("npm"))
 
 
 @pytest.fixture
@@ -109,14 +129,14 @@ def drag(page: Page, *places: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def test_photos_become_masks_measurements_and_downloads(app: Served, photos: Path, tmp_path: Path) -> None:
+def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path, tmp_path: Path) -> None:
     with open_page() as page:
         addresses = requests_of(page)
-        drop(page, app.url, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
+        drop(page, place, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
 
         assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg", "turned.jpg"]
         refused = page.get_by_role("alert").inner_text()
-        assert "letter.jpg: this is not an image of a known format" in refused
+        assert re.search("letter.jpg: this (is not an image|browser cannot open it)", refused)
         assert "/" not in refused  # no path of the server's
         assert "not a medical device" in page.get_by_role("note").inner_text()
         assert "160 \u00d7 120 pixels" in page.locator("#panel").inner_text()
@@ -132,9 +152,11 @@ def test_photos_become_masks_measurements_and_downloads(app: Served, photos: Pat
         for row in rows:
             mask = np.asarray(Image.open(tmp_path / "predicted" / f"{row['id']}_segmentation.png"))
             measured = measure_lesion(mask)
-            assert float(row["area_share"]) == pytest.approx(expected.loc[row["id"], "area_share"], abs=1e-5)
-            assert float(row["asymmetry"]) == pytest.approx(measured.asymmetry, rel=1e-4)
-            assert float(row["diameter_mm"]) == pytest.approx(measured.diameter_mm(10), rel=1e-4)
+            assert float(row["area_share"]) == pytest.approx(expected.loc[row["id"], "area_share"], rel=0.02)
+            assert float(row["asymmetry"]) == pytest.approx(measured.asymmetry, rel=0.02)
+            assert float(row["border_irregularity"]) == pytest.approx(measured.border_irregularity, rel=0.02)
+            assert float(row["diameter_mm"]) == pytest.approx(measured.diameter_mm(10), rel=0.02)
+            assert float(row["confidence"]) == pytest.approx(expected.loc[row["id"], "confidence"], abs=0.002)
             assert 0 < float(row["uncertainty"]) < 1
         assert [[row["height"], row["width"]] for row in rows] == [["120", "160"], ["160", "120"]]
         with zipfile.ZipFile(io.BytesIO(fetched(page, "Everything (zip)"))) as archive:
@@ -145,18 +167,18 @@ def test_photos_become_masks_measurements_and_downloads(app: Served, photos: Pat
                 f"{stem}_{ending}" for stem in ("one", "turned") for ending in endings
             }
             for name in ("one_segmentation.png", "turned_segmentation.png"):
-                ours, theirs = Image.open(archive.open(name)), Image.open(tmp_path / "predicted" / name)
-                assert np.array_equal(np.asarray(ours), np.asarray(theirs))
-                assert np.asarray(ours).any()
+                ours = np.asarray(Image.open(archive.open(name)))
+                theirs = np.asarray(Image.open(tmp_path / "predicted" / name))
+                assert set(np.unique(ours)) == {0, 255}
+                assert (ours == theirs).mean() > 0.998
 
         assert addresses
-        assert not [one for one in addresses if not one.startswith((app.url, "data:", "blob:"))]
-    assert not [line for line in app.output if line.startswith(("CONNECTED", "LOOKED UP"))]
+        assert not [one for one in addresses if not one.startswith((place, "data:", "blob:"))]
 
 
-def test_the_mask_is_corrected_undone_and_measured(app: Served, photos: Path) -> None:
+def test_the_mask_is_corrected_undone_and_measured(place: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, app.url, photos / "one.jpg")
+        drop(page, place, photos / "one.jpg")
         first = mask_of(page)
         page.get_by_role("button", name="Brush").click()
         drag(page, (0.05, 0.05), (0.25, 0.05))
@@ -188,9 +210,9 @@ def test_the_mask_is_corrected_undone_and_measured(app: Served, photos: Path) ->
         assert np.array_equal(mask_of(page), first)
 
 
-def test_a_point_of_the_outline_is_dragged(app: Served, photos: Path) -> None:
+def test_a_point_of_the_outline_is_dragged(place: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, app.url, photos / "one.jpg")
+        drop(page, place, photos / "one.jpg")
         first = mask_of(page) > 0
         rows, columns = np.nonzero(first)
         top = int(rows.argmin())
@@ -216,9 +238,9 @@ def test_clicks(app: Served, photos: Path) -> None:
         assert (mask_of(page) <= first).all()
 
 
-def test_the_ruler_sets_the_scale(app: Served, photos: Path) -> None:
+def test_the_ruler_sets_the_scale(place: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, app.url, photos / "one.jpg")
+        drop(page, place, photos / "one.jpg")
         page.get_by_role("button", name="Ruler: set the scale").click()
         drag(page, (0.1, 0.5), (0.6, 0.5))
         page.get_by_label("Its true length in mm").fill("8")
@@ -226,11 +248,11 @@ def test_the_ruler_sets_the_scale(app: Served, photos: Path) -> None:
         assert float(page.get_by_label("Pixels per millimetre").input_value()) == pytest.approx(10, rel=0.02)
 
 
-def test_two_photos_are_compared(app: Served, photos: Path) -> None:
+def test_two_photos_are_compared(place: str, photos: Path) -> None:
     later = Image.open(photos / "one.jpg").rotate(30, expand=True, fillcolor=(220, 180, 170))
     later.save(photos / "later.png")
     with open_page() as page:
-        drop(page, app.url, photos / "one.jpg", photos / "later.png")
+        drop(page, place, photos / "one.jpg", photos / "later.png")
         page.get_by_role("button", name="Compare").click()
         table = page.get_by_role("table")
         assert [row.split("\t")[0] for row in table.inner_text().splitlines()][1:] == [
@@ -250,10 +272,10 @@ def test_two_photos_are_compared(app: Served, photos: Path) -> None:
         assert page.locator("#stage").is_visible()
 
 
-def test_a_file_beyond_the_limit_is_named(app: Served, photos: Path) -> None:
+def test_a_file_beyond_the_limit_is_named(place: str, photos: Path) -> None:
     (photos / "bigger.tif").write_bytes(bytes(64 * 2**20 + 1))
     with open_page() as page:
-        drop(page, app.url, photos / "bigger.tif", photos / "one.jpg")
+        drop(page, place, photos / "bigger.tif", photos / "one.jpg")
         assert "bigger.tif: the file has more than 64 MB." in page.get_by_role("alert").inner_text()
         assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg"]
 
@@ -282,9 +304,9 @@ def test_attributes_on_a_phone(app: Served) -> None:
         page.get_by_role("button", name="Choose photos").wait_for()
 
 
-def test_by_keyboard_alone(app: Served, photos: Path) -> None:
+def test_by_keyboard_alone(place: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, app.url, photos / "one.jpg")
+        drop(page, place, photos / "one.jpg")
         first = mask_of(page)
         page.locator("#strip button").first.focus()
         for _ in range(30):
@@ -326,10 +348,46 @@ def test_a_token_is_asked_for(tmp_path: Path, photos: Path) -> None:
         assert "Traceback" not in "".join(app.output)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier(place: str, scheme: str, axe: str, photos: Path) -> None:
+    with open_page(color_scheme=scheme) as page:
+        visit(page, place)
+        assert barriers(page, axe) == []
+        files = [photos / name for name in ("one.jpg", "turned.jpg", "letter.jpg")]
+        page.locator("#files").set_input_files(files)
+        page.wait_for_selector("#status[data-state=done]")
+        page.get_by_role("button", name="Brush").click()
+        page.locator("input[value=uncertainty]").click()
+        page.locator(".legend:not(:empty)").wait_for()
+        assert barriers(page, axe) == []
+        page.get_by_role("button", name="Compare").click()
+        assert barriers(page, axe) == []
+
+
+def barriers(page: Page, axe: str) -> list[str]:
+    """What axe-core finds wrong, by rule, with the elements."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document).then((result) => result.violations)")
+    return [f"{rule['id']}: {[node['html'][:120] for node in rule['nodes']]}" for rule in found]
+
+
+@pytest.mark.parametrize("width", [320, 768, 2560])
+def test_narrow_and_wide(app: Served, width: int, photos: Path) -> None:
+    with open_page(viewport={"width": width, "height": 900}) as page:
+        visit(page, app.url)
+        assert overflow(page) == 0
+        page.locator("#files").set_input_files([photos / "one.jpg", photos / "turned.jpg"])
+        page.wait_for_selector("#status[data-state=done]")
+        assert overflow(page) == 0
+        page.get_by_role("button", name="Compare").click()
+        assert overflow(page) == 0
+
+
 def test_nothing_of_a_photo_is_kept(app: Served, photos: Path) -> None:
     with open_page() as page:
         drop(page, app.url, photos / "one.jpg")
         assert page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+        assert not [line for line in app.output if line.startswith(("CONNECTED", "LOOKED UP"))]
         deadline = time.monotonic() + 60
         while [path for path in app.folder.rglob("*") if path.is_file()] and time.monotonic() < deadline:
             time.sleep(0.1)

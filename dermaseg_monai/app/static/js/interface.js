@@ -54,3 +54,4 @@ function answers(schema, seen) {
 }
 
 byId("routes").append(...routes.map(section));
+document.body.dataset.ready = "";
