@@ -146,14 +146,15 @@ def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path
         page.get_by_label("Pixels per millimetre").press("Enter")
         page.locator("#panel").get_by_text(" mm²").wait_for()
 
-        expected = predict(photos, tmp_path / "predicted").set_index("id")
+        # browsers compute in float32
+        expected = predict(photos, tmp_path / "predicted", amp=False).set_index("id")
         rows = rows_of(page)
         assert [row["id"] for row in rows] == ["one", "turned"]
         for row in rows:
             mask = np.asarray(Image.open(tmp_path / "predicted" / f"{row['id']}_segmentation.png"))
             measured = measure_lesion(mask)
             assert float(row["area_share"]) == pytest.approx(expected.loc[row["id"], "area_share"], rel=0.02)
-            assert float(row["asymmetry"]) == pytest.approx(measured.asymmetry, rel=0.02)
+            assert float(row["asymmetry"]) == pytest.approx(measured.asymmetry, rel=0.02, abs=0.004)
             assert float(row["border_irregularity"]) == pytest.approx(measured.border_irregularity, rel=0.02)
             assert float(row["diameter_mm"]) == pytest.approx(measured.diameter_mm(10), rel=0.02)
             assert float(row["confidence"]) == pytest.approx(expected.loc[row["id"], "confidence"], abs=0.002)
