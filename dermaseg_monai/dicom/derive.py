@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,10 +18,12 @@ from pydicom import Dataset
 
 from dermaseg_monai.data.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
 from dermaseg_monai.dicom.algorithm import describe_algorithm
+from dermaseg_monai.dicom.identity import derived_uid
 from dermaseg_monai.dicom.outline import make_outline
 from dermaseg_monai.dicom.report import make_report
 from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
+from dermaseg_monai.engines import PhotoSummary
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.files import atomic_path, read_table
 from dermaseg_monai.image_files import read_mask
@@ -65,10 +68,21 @@ class Deriver:
         self.settings = {**overrides, "ckpt_dir": str(weights)}
         self.algorithm = describe_algorithm(folder, weights, overrides)
         self.outline = outline
+        # it would say for each batch where the masks are, which is not where they stay
+        logging.getLogger(PhotoSummary.__module__).setLevel(logging.WARNING)
         parser = ConfigParser()
         parser.read_config(folder / "configs" / "inference.json")
         parser.update({"bundle_root": str(folder), **self.settings})
         self.settings["network"] = parser.get_parsed_content("network")
+
+    def uids(self, source: str) -> set[str]:
+        """The SOP Instance UIDs of what is derived from a frame.
+
+        Args:
+            source: the frame's :attr:`Source.uid`.
+        """
+        kinds = ("SEG", "SR", "SC") if self.outline else ("SEG", "SR")
+        return {derived_uid(kind, source, self.algorithm.checksum) for kind in kinds}
 
     def derive(self, sources: Iterable[Source], output: Path, scratch: Path) -> Derived:
         """Segment photos and write what follows from the masks.

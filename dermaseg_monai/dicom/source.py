@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dermaseg_monai.dicom.algorithm import MANUFACTURER
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import MAX_PIXELS
 from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, read_dicom
@@ -107,6 +108,8 @@ def read_sources(path: Path, id: str) -> list[Source]:
         raise NoPhotoError(
             f"this object is no photo; the ones that are: {', '.join(PHOTO_CLASSES.values())}."
         )
+    if dataset.get("Manufacturer") == MANUFACTURER and "DERIVED" in dataset.get("ImageType", ()):
+        raise NoPhotoError("this object is a result of an earlier run.")
     missing = [name for name in _NEEDED if not dataset.get(name)]
     if missing:
         raise InputError(f"the object has no {' and no '.join(missing)}, so that results cannot be filed.")

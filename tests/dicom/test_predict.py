@@ -252,10 +252,11 @@ def test_what_is_logged_names_no_patient(
     odd.StudyDate = "18.07.2020"
     odd.PatientName = f"{PATIENT}^" + 70 * "x"
     save(odd, tmp_path / "in" / "b.dcm")
+    (tmp_path / "in" / "readme.txt").write_text("no DICOM")
     with caplog.at_level(logging.DEBUG):
         predict_dicom(tmp_path / "in", tmp_path / "out", **lesion)
     said = caplog.text + "".join(capfd.readouterr())
-    assert "photos segmented" in said
+    assert "1 files passed over" in said
     for secret in (PATIENT, "Müller", "SECRET", "A-99", "18.07.2020"):
         assert secret not in said
 
