@@ -88,6 +88,7 @@ def test_every_schedule_keeps_the_factor(schedule: str) -> None:
         {
             **ConfigParser.load_config_file(config_files("lesion_mobilenetv2_unet", "train")[0]),
             "device": "cpu",
+            "initial_network": "@network_def",
             "encoder_weights": None,
             "learning_rate": 0.5,
             "encoder_rate": 0.1,
