@@ -66,7 +66,8 @@ def half_dtype(amp: object, device: torch.device | str) -> torch.dtype | None:
 def autocast(device: torch.device | str, amp: object) -> torch.autocast:
     """PyTorch's autocast, or none of it, as the setting ``amp`` says; see :func:`half_dtype`."""
     dtype = half_dtype(amp, device)
-    return torch.autocast(torch.device(device).type, dtype, enabled=dtype is not None)
+    # without a type PyTorch looks one up, which fails on devices that have none
+    return torch.autocast(torch.device(device).type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 @contextmanager

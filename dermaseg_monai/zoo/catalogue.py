@@ -72,7 +72,7 @@ _BEST_THRESHOLDS = "weights chosen by macro Jaccard at each attribute's best thr
 _ATTRIBUTE_RECIPE = (
     "0.5 BCE + 0.5 Dice over the batch, first probabilities those of the attributes' pixel shares, images with rare "
     "attributes drawn more often, full frames, AdamW with weight decay 0.01, one cycle up to {rate}, batch 16, 40 "
-    f"epochs, weights averaged exponentially, {_BEST_THRESHOLDS}"
+    f"epochs, gradients clipped, weights averaged exponentially, {_BEST_THRESHOLDS}"
 )
 _FROM_IMAGENET = "encoder from ImageNet"
 _CROP_SOURCE = (

@@ -161,6 +161,13 @@ def test_any_optimiser_trains(
     assert fused == {{"AdamW": True, "SGD": True, "Adam": False}.get(optimizer)}
 
 
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_gradients_are_clipped_where_positive_weights_are_large(bundle: Bundle) -> None:
+    config = ConfigParser.load_config_file(config_files(bundle.name, "train")[0])
+    assert config["clip_norm"] == (1.0 if bundle.task == "attribute" else None)
+    assert config["train"]["trainer"]["clip_norm"] == "@clip_norm"
+
+
 @pytest.mark.parametrize("choice", [{"fused": False}, {"foreach": True}])
 def test_a_kernel_that_was_chosen_stays(choice: dict[str, bool]) -> None:
     optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], **choice)

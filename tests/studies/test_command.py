@@ -46,7 +46,17 @@ def test_wrong_options(dry_run: bool, options: dict[str, Any], sentence: str, tm
 def test_several_studies_as_they_are_typed(tmp_path: Path) -> None:
     """Fire makes a tuple of names that commas join."""
     dataset = write_dataset(tmp_path / "discs")
-    words = ["study", "run", "loss,learning_rate", "--rates", "1e-4 1e-3", "--seeds", "0", "--executor", "none"]
+    words = [
+        "study",
+        "run",
+        "loss,learning_rate",
+        "--rates",
+        "1e-4 1e-3",
+        "--seeds",
+        "0",
+        "--executor",
+        "none",
+    ]
     command = [sys.executable, "-m", "dermaseg_monai", *words, "--dataset_dir", str(dataset)]
     failed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert failed.stderr.strip() == "error: there is no executor 'none'; choose local or ray."
