@@ -130,6 +130,14 @@ def test_what_dcmtk_writes(command: str, tolerance: int, tmp_path: Path) -> None
     assert np.abs(read - RGB)[20:28, 28:36].max() <= min(tolerance, 4)
 
 
+@needs("img2dcm")
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_jpeg_in_dicom_reads_as_the_jpeg(subsampling: str, tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", subsampling=subsampling)
+    run("img2dcm", tmp_path / "a.jpg", tmp_path / "a.dcm")
+    assert np.array_equal(read_photo(tmp_path / "a.dcm"), read_photo(tmp_path / "a.jpg"))
+
+
 @needs("dcmcjpeg")
 def test_twelve_bits_compressed(tmp_path: Path) -> None:
     dataset = with_pixels(disc_object(), GREY, "MONOCHROME2", bits=12)
