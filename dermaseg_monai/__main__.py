@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import logging
+import os
 import sys
 from typing import Any
-
-import fire
 
 from dermaseg_monai.arguments import typed
 from dermaseg_monai.command import run_command
@@ -406,7 +406,7 @@ class Commands:
         if any(check.outcome == "FAIL" for check in checks):
             sys.exit(1)
 
-    @fire.decorators.SetParseFn(str)
+    @typed
     def get(self, name: str, output: str = "bundles", version: str | None = None, **options: str) -> None:
         """Download a bundle, check it, and put it in place of an older one.
 
@@ -446,6 +446,13 @@ def main() -> None:
     Exit code 3: done, but something was left out, which is named. 130: stopped by Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        getpass.getuser()
+    except (
+        KeyError,
+        OSError,
+    ):  # a user id without an account, as containers have them; MONAI asks for the name
+        os.environ["USER"] = str(os.getuid())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     run_command(Commands(), "dermaseg")

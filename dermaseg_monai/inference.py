@@ -28,8 +28,11 @@ def check_places(overrides: Mapping[str, Any]) -> None:
             raise InputError(f"--{name} can't be given here; {argument} says it.")
 
 
-def check_inference(folder: Path, overrides: Mapping[str, Any]) -> None:
+def check_inference(folder: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse an inference that cannot be.
+
+    Returns:
+        The overrides, see :func:`~dermaseg_monai.overrides.check_overrides`.
 
     Raises:
         InputError: the bundle has no weights, or its inference.json no such id.
@@ -41,7 +44,7 @@ def check_inference(folder: Path, overrides: Mapping[str, Any]) -> None:
         raise InputError(
             f"{folder.name} has no weights; train it first and point --ckpt_dir at its model.pt."
         )
-    check_overrides(config, overrides)
+    return check_overrides(config, overrides)
 
 
 def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any) -> None:
@@ -55,7 +58,7 @@ def run_inference(folder: Path, output: str | os.PathLike[str], **overrides: Any
     Raises:
         InputError: the bundle has no weights, the config no such id, or there is no photo that can be read.
     """
-    check_inference(folder, overrides)
+    overrides = check_inference(folder, overrides)
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "inference.json"),
         workflow_type="infer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.overrides import check_overrides, warn_of_unread
-from dermaseg_monai.zoo.config_ids import all_ids
+from dermaseg_monai.overrides import warn_of_unread
+from dermaseg_monai.zoo.config_ids import all_ids, unread_ids
 from dermaseg_monai.zoo.folders import bundle_folder
 
 from .data.discs import write_dataset
@@ -78,7 +79,7 @@ def test_what_is_read_is_not_told(warned, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("name", ["train", "inference"])
 def test_no_id_of_a_config_is_told(name: str) -> None:
     config = json.loads((CONFIGS / f"{name}.json").read_text())
-    check_overrides(config, dict.fromkeys(all_ids(config), 1))
+    assert unread_ids(config, dict.fromkeys(all_ids(config), 1)) == []
 
 
 def test_overlays_and_argument_files(warned, tmp_path: Path) -> None:
@@ -125,3 +126,32 @@ def test_a_command_refuses(tmp_path) -> None:
 
     with pytest.raises(InputError, match=r"^the config has no id 'flip'; did you mean 'flips'\?\.$"):
         predict(tmp_path, tmp_path / "out", bundle="lesion_unet", ckpt_dir="models", flip=["horizontal"])
+
+
+def test_a_real_run_takes_folders_by_the_very_name_typed(tmp_path) -> None:
+    dataset = write_dataset(tmp_path / "discs").rename(tmp_path / "2024_03_04")
+    arguments = command("lesion_unet", "training", dataset, tmp_path, "train", **TINY_UNET, max_epochs=1)
+    arguments = [{str(dataset): "2024_03_04"}.get(argument, argument) for argument in arguments]
+    process = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("image_size", 64, "--image_size is 64; give two whole numbers"),
+        ("seed", "x", "--seed is 'x'; give a whole"),
+    ],
+)
+def test_a_real_run_refuses_what_an_id_does_not_take(
+    tmp_path, option: str, value: Any, sentence: str
+) -> None:
+    options = {**TINY_UNET, option: value}
+    arguments = command("lesion_unet", "training", tmp_path / "nowhere", tmp_path, "train", **options)
+    process = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert process.stderr.strip().splitlines()[-1].startswith(f"error: {sentence}")
+    assert "Traceback" not in process.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dermaseg_monai.__main__ import main
 from dermaseg_monai.errors import InputError, explained
 from dermaseg_monai.networks import UNet
 from dermaseg_monai.predict import predict
@@ -94,3 +96,57 @@ def test_a_device_that_is_not_there(device, tmp_path, weights) -> None:
 def test_places_have_arguments_of_their_own(name, tmp_path) -> None:
     with pytest.raises(InputError, match=f"--{name} can't be given here; .+ says it"):
         predict(tmp_path, tmp_path / "out", **{name: "elsewhere"})
+
+
+def test_names_that_table_readers_take_for_nothing_or_cannot_read(tmp_path, weights) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, name in enumerate((b"NA", b"null", b"007", b"R\xfccken")):
+        write_disc(tmp_path / "disc.png", number)
+        os.rename(tmp_path / "disc.png", os.path.join(os.fsencode(photos), name + b".png"))
+    table = predict(photos, tmp_path / "out", bundle="lesion_unet", ckpt_dir=str(weights), **TINY)
+    assert table["id"].tolist() == ["007", "NA", "R%FCcken", "null"]
+    text = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 5
+    for name in table["id"]:
+        assert (tmp_path / "out" / f"{name}_segmentation.png").is_file()
+        assert (tmp_path / "out" / "overlays" / f"{name}.jpg").is_file()
+
+
+def test_files_of_other_kinds_are_taken_by_content_or_named(tmp_path, weights, capsys) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    write_disc(tmp_path / "disc.png", 0)
+    with Image.open(tmp_path / "disc.png") as disc:
+        disc.save(photos / "a.webp")
+        disc.save(photos / "b.avif")
+        disc.save(photos / "no_ending", format="JPEG")
+    (photos / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    for name in ("notes.docx", "raw.nef", "clip.mov", "x.pdf"):
+        (photos / name).write_bytes(b"II*\0 and so on")
+    table = predict(photos, tmp_path / "out", bundle="lesion_unet", ckpt_dir=str(weights), **TINY)
+    assert table["id"].tolist() == ["a", "b", "no_ending"]
+    assert "IMG_0001" in (tmp_path / "out" / "failures.csv").read_text()
+    said = capsys.readouterr().out
+    assert "passed over 4 files that are no photos: clip.mov, notes.docx, raw.nef ..." in said
+
+
+def test_masks_of_an_earlier_run_are_named(tmp_path, weights, capsys) -> None:
+    for name in ("first", "second"):
+        write_disc(tmp_path / f"{name}.png", 0)
+        predict(tmp_path / f"{name}.png", tmp_path / "out", "lesion_unet", ckpt_dir=str(weights), **TINY)
+    said = capsys.readouterr().out
+    assert "1 masks in" in said
+    assert "such as first_segmentation.png" in said
+
+
+def test_a_user_id_without_an_account(monkeypatch, capsys) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setenv("USER", "")
+    monkeypatch.setattr(sys, "argv", ["dermaseg", "bundles"])
+    main()
+    assert os.environ["USER"] == str(os.getuid())
+    assert "lesion_unet" in capsys.readouterr().out

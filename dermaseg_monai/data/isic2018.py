@@ -110,3 +110,11 @@ def kinds(task: str) -> tuple[str, ...]:
 def is_mask(name: str) -> bool:
     """Whether a file name ends like an official mask or superpixel map, in any letter case."""
     return name.lower().endswith((LESION_SUFFIX, SUPERPIXELS_SUFFIX, *ATTRIBUTE_SUFFIXES.values()))
+
+
+def photo_of_mask(name: str) -> str | None:
+    """The stem of the photo that a mask is of, by the mask's file name, or None where it is no mask."""
+    for suffix in (LESION_SUFFIX, *ATTRIBUTE_SUFFIXES.values()):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return None

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from ignite.engine import Events
 
+from dermaseg_monai.data.isic2018 import photo_of_mask
 from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.distributed import gather_objects, rank, world_size
 from dermaseg_monai.files import as_text, atomic_path
@@ -73,6 +74,21 @@ class PhotoSummary:
             self._write(engine)
         raise error
 
+    def _tell_older(self, ids: set[str]) -> None:
+        """Name the masks of an earlier run that are not in the table."""
+        names = (path.name for path in self.output_dir.iterdir())
+        older = sorted(
+            name for name in names if (stem := photo_of_mask(name)) is not None and stem not in ids
+        )
+        if older:
+            logger.warning(
+                "%d masks in %s are of an earlier run and not in predictions.csv, such as %s; remove them, or choose "
+                "another folder",
+                len(older),
+                self.output_dir,
+                older[0],
+            )
+
     def _write(self, engine: Any) -> None:
         rows, failures = gather_objects(self.rows), gather_objects(self.loader.failures)
         check_any(rows, failures)
@@ -88,6 +104,7 @@ class PhotoSummary:
                 pd.DataFrame(failures).to_csv(temporary, index=False)
         else:
             stale.unlink(missing_ok=True)
+        self._tell_older(set(table["id"]))
         logger.info(
             "%d photos segmented, %d left out; masks in %s",
             table["id"].nunique(),
