@@ -155,8 +155,8 @@ def build_api(models: Sequence[Model], turns: Turns, limits: Limits, metrics: Me
     async def segment(request: Request) -> Response:
         """Outline the lesion in photos and measure it.
 
-        Pictures come as base64 within JSON, or, to a request with `Accept: multipart/form-data`, as parts. A photo
-        that cannot be used has an `error` in place of its results; the status is 422 where that is so of all.
+        Pictures come as base64 within JSON, or, to a request with Accept: multipart/form-data, as parts. A photo
+        that cannot be used has an error in place of its results; the status is 422 where that is so of all.
         """
 
         async def work(form: FormData, folder: Path) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import ipaddress
@@ -216,6 +217,7 @@ class _Outermost:
         self, scope: _Message, receive: Any, send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         from starlette.requests import ClientDisconnect
+        from starlette.responses import JSONResponse
 
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -227,16 +229,25 @@ class _Outermost:
         # a page that was updated is not mixed with files of the one before
         headers = {**_HEADERS, "cache-control": "no-store" if private else "no-cache"}
 
+        begun = False
+
         async def send_with_headers(message: _Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 added = [(name.encode(), value.encode()) for name, value in headers.items()]
                 message["headers"] = [*message.get("headers", ()), *added]
                 if route in ("/api/segment", "/api/refine"):
                     self.count(route, message["status"], time.monotonic() - start)
             await send(message)
 
-        with contextlib.suppress(ClientDisconnect):  # there is nobody to tell
+        try:
             await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            pass  # there is nobody to tell
+        except asyncio.CancelledError:  # the server stops
+            if not begun:
+                await JSONResponse({"detail": "the server stops."}, 503)(scope, receive, send_with_headers)
 
 
 def _checked_prefix(prefix: str) -> str:

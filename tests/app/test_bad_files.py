@@ -190,3 +190,16 @@ def test_a_full_disk(size: tuple[int, int], app: Served) -> None:
     assert not kept(app)
     goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
+
+
+def test_stopping_at_work_ends_in_an_answer(tmp_path: Path) -> None:
+    with served(tmp_path / "temporary") as app:
+        photo = np.random.default_rng(0).integers(0, 256, (4_700, 4_700, 3), dtype=np.uint8)
+        content = b'--x\r\nContent-Disposition: form-data; name="photos"; filename="big.tif"\r\n\r\n'
+        content += encode(Image.fromarray(photo), "TIFF") + b"\r\n--x--\r\n"
+        with begun(app, len(content)) as connection, connection.makefile("rb") as answer:
+            connection.sendall(content[:-1])  # never whole
+            wait_until(lambda: "dermaseg_requests_under_way 1" in metrics(app))
+            app.stop()
+            assert answer.readline().startswith(b"HTTP/1.1 503")
+        assert "Traceback" not in "".join(app.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_without_a_network(runtime: Path, tmp_path: Path) -> None:
         page.wait_for_selector("#status[data-state=done]")
         assert page.get_by_role("alert").inner_text() == ""
         assert page.locator("#strip img").count() == 1
+
+
+def test_the_wheel_carries_the_page() -> None:
+    package = Path(site_module.__file__).parents[1]
+    settings = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^dermaseg_monai = \[(.+?)\]", settings, flags=re.M | re.S)
+    carried = {path for pattern in re.findall(r'"([^"]+)"', listed) for path in package.glob(pattern)}
+    files = {
+        path for path in (package / "app").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert len(files) > 20
+    assert files <= carried
 
 
 def test_a_runtime_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ async function start() {
   const { Engine } = await import(`./engine-${config.engine}.js`);
   engine = await Engine.open(config, hosts);
   chosen.bundle = engine.about.default;
-  byId("open-options").hidden = engine.about.bundles.length < 2;
+  byId("open-options").hidden = engine.about.bundles.filter(({ task }) => task !== "prompt").length < 2;
   stage = new Stage(byId("stage"), { onchange: changed, onclick: refine, onscale: (photo, scale) => setScale(photo, scale, scaleForAll) }, engine.about);
   listen();
   document.body.dataset.ready = "";
