@@ -30,7 +30,7 @@ export function showPanel(element, photo, photos, host) {
   const scrolled = element.scrollTop;
   element.replaceChildren(
     h("div", { class: "title" },
-      h("h2", {}, photo.name),
+      h("h1", {}, photo.name),
       h("p", { class: "sub" }, photo.answer ? `${t("size", { width: number(photo.width), height: number(photo.height) })} · ${photo.answer.bundle}` : t(photo.state)),
       photo.corrected && h("p", { class: "mark" }, t("corrected"))),
     ...(photo.state === "done" ? [measures(photo), scaleField(photo, host), downloads(photo, photos)] : []),
