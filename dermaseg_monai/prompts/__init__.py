@@ -24,6 +24,7 @@ from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PREPROCESSING, MedSamPreprocessd, SamPreprocessd
 from dermaseg_monai.prompts.prompt import KINDS, Prompt, input_prompts
+from dermaseg_monai.prompts.session import PromptSession
 from dermaseg_monai.prompts.sources import SOURCES, BundlePredictor, Promptd, PromptSource, SavedMasks
 from dermaseg_monai.prompts.user_file import read_prompts
 from dermaseg_monai.zoo.checkpoints import CHECKPOINTS, Checkpoint, get_checkpoint
@@ -43,6 +44,7 @@ __all__ = [
     "Prompt",
     "PromptComparison",
     "PromptEvaluator",
+    "PromptSession",
     "PromptSource",
     "PromptTraining",
     "Promptd",

@@ -115,6 +115,22 @@ class TestDecoding:
         union = self.network.decode(self.embeddings[:1], [[BOX, POINTS]])
         torch.testing.assert_close(union, torch.maximum(*parts), rtol=1e-4, atol=1e-5)
 
+    @torch.no_grad()
+    def test_a_mask_equals_the_package(self) -> None:
+        masks = torch.randn(2, 1, 64, 64)
+        boxes = torch.tensor([[8.0, 12.0, 40.0, 44.0]]).repeat(2, 1)
+        together = self.network.decode_tensors(self.embeddings[:2], boxes, masks=masks)
+        for index, one in enumerate(together):
+            sparse, dense = self.network.prompt_encoder(None, boxes[:1] - 0.5, masks[index : index + 1])
+            expected, _ = self.network.mask_decoder(
+                self.embeddings[index : index + 1],
+                self.network.prompt_encoder.get_dense_pe(),
+                sparse,
+                dense,
+                multimask_output=False,
+            )
+            torch.testing.assert_close(one[None], expected, rtol=1e-4, atol=1e-5)
+
     def test_refusals(self) -> None:
         for prompts in ([[BOX]], [[BOX], [BOX], [BOX], []]):
             with pytest.raises(InputError, match="give each at least one prompt"):
