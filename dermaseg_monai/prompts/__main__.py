@@ -32,6 +32,7 @@ def compare(
     seed: int = 0,
     cache_dir: str | None = None,
     prompts_file: str | None = None,
+    clicks: int = 0,
     device: str | None = None,
 ) -> None:
     """Score boxes, points, and both, each from the ground truth (the oracle) and from a prediction.
@@ -40,7 +41,7 @@ def compare(
         dataset_dir: prepared folder.
         output_dir: folder for tables and curve.
         weights: published or fine-tuned weights, or a folder that holds the published file.
-        model: sam_vit_b, sam_vit_l, sam_vit_h or medsam_vit_b.
+        model: sam_vit_b, sam_vit_l, sam_vit_h, medsam_vit_b or mobile_sam.
         section: training, validation or test.
         predicted_by: the bundle whose masks give the predicted prompts, or a folder of masks it wrote.
         points: positive points of a prompt.
@@ -49,6 +50,7 @@ def compare(
         seed: start of all randomness.
         cache_dir: folder of embeddings; dataset_dir/cache/embeddings by default.
         prompts_file: a further row for prompts that a person wrote.
+        clicks: simulate as many clicks on each photo, each in the largest error of the mask before it.
         device: where to compute; a GPU where there is one.
     """
     place = torch.device(device or default_device())
@@ -69,6 +71,7 @@ def compare(
         negative_points=negative_points,
         seed=seed,
         prompts_file=prompts_file,
+        clicks=clicks,
     )
     comparison.run()
 

@@ -20,9 +20,11 @@ from dermaseg_monai.files import atomic_path, write_text
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.prompts.cache import EmbeddingCache
-from dermaseg_monai.prompts.from_mask import prompt_from_mask
+from dermaseg_monai.prompts.clicks import click_through, clicks_needed
+from dermaseg_monai.prompts.from_mask import box_of_mask, prompt_from_mask
 from dermaseg_monai.prompts.jitter_curve import plot_jitter_curve
-from dermaseg_monai.prompts.prompt import KINDS, Prompt
+from dermaseg_monai.prompts.prompt import KINDS, Point, Prompt
+from dermaseg_monai.prompts.session import PromptSession
 from dermaseg_monai.prompts.sources import PromptSource
 
 logger = logging.getLogger(__name__)
@@ -33,15 +35,21 @@ SCORES = ("dice", "jaccard", "threshold_jaccard")
 JITTERS = (0.0, 0.05, 0.1, 0.2)
 """Shifts of the oracle's box, as shares of its sides."""
 
+TARGETS = (0.85, 0.9)
+"""Intersections over union that clicks are counted up to."""
+
 ORACLE = "oracle (ground truth)"
 """How the tables call prompts that the ground truth gave away."""
+
+
+_CLICKS = "clicks_{}"
 
 
 class Setting(NamedTuple):
     """One row of the table.
 
     Attributes:
-        kind: of the prompt, or "as written" for a person's.
+        kind: of the prompt, "clicks_<number>", "none" for the prediction itself, or "as written" for a person's.
         source: :data:`ORACLE`, "predicted" or "file".
         jitter: largest shift of the box's sides, as a share.
     """
@@ -55,10 +63,14 @@ class PromptComparison:
     """Evaluates one promptable network by every kind and source of prompts, on embeddings computed once.
 
     Every kind is scored with prompts from the ground truth, the oracle, and from a prediction; boxes of the oracle
-    also with jitter, the same shifts for each photo at every share but longer. Writes into ``output_dir``:
+    also with jitter, the same shifts for each photo at every share but longer. The prediction itself ("none") and the
+    prediction refined, its box and mask being the prompt ("box_and_mask"), stand beside them. Clicks are the
+    oracle's: the first in the middle of the lesion, each further one in the largest error of the mask before it.
+    Writes into ``output_dir``:
 
     - ``prompt_scores.csv``: a row per photo and setting;
-    - ``prompt_table.csv`` and ``prompt_table.txt``: means over the photos, a row per setting;
+    - ``prompt_table.csv`` and ``prompt_table.txt``: means over the photos, a row per setting; with clicks, the text
+      also has how many of them bring a photo to an intersection over union of 0.85 and 0.90 (NoC);
     - ``box_jitter.png``: how the scores fall as the oracle's box is jittered.
 
     Args:
@@ -73,6 +85,7 @@ class PromptComparison:
         seed: start of all randomness.
         threshold: a pixel is lesion from this probability on.
         prompts_file: a person's ``prompts.json``, for a further row.
+        clicks: how many clicks are simulated on each photo.
 
     Raises:
         InputError: an argument is out of range.
@@ -91,6 +104,7 @@ class PromptComparison:
         seed: int = 0,
         threshold: float = 0.5,
         prompts_file: str | os.PathLike[str] | None = None,
+        clicks: int = 0,
     ) -> None:
         if not 0 < threshold < 1:
             raise InputError(f"The threshold is {threshold}, but it must lie between 0 and 1.")
@@ -104,6 +118,8 @@ class PromptComparison:
         self.negative_points = negative_points
         self.seed = seed
         self.threshold = threshold
+        self.clicks = clicks
+        self.session = PromptSession(cache.network, cache.preprocess, 1, threshold, cache=cache)
         self.person = PromptSource("file", prompts_file=prompts_file) if prompts_file is not None else None
         self.settings = [Setting(kind, source, 0.0) for kind in kinds for source in (ORACLE, "predicted")]
         # a curve needs its beginning, whether or not boxes are among the kinds
@@ -146,6 +162,8 @@ class PromptComparison:
             with atomic_path(self.output_dir / name) as temporary:
                 frame.to_csv(temporary, index=False, float_format="%.6f")
         text = format_table(table)
+        if self.clicks:
+            text += "\n\n" + _format_clicks(scores, self.clicks)
         write_text(self.output_dir / "prompt_table.txt", text + "\n")
         plot_jitter_curve(table, self.output_dir / "box_jitter.png")
         logger.info("%s\nrows and curve in %s", text, self.output_dir)
@@ -178,14 +196,37 @@ class PromptComparison:
         if self.person is not None:
             asked.append((Setting("as written", "file", 0.0), self.person(item, item["image"], size)))
         target = torch.from_numpy(truth)[None, None]
+        masks_of = dict(
+            zip(
+                (setting for setting, _ in asked),
+                self._segmented(item["image"], size, [prompts for _, prompts in asked]),
+                strict=True,
+            )
+        )
+        masks_of |= {
+            setting: torch.from_numpy(mask)[None]
+            for setting, mask in self._refined(item["image"], truth, predicted).items()
+        }
         rows = []
-        for (setting, _), mask in zip(
-            asked, self._segmented(item["image"], size, [prompts for _, prompts in asked]), strict=True
-        ):
+        for setting, mask in masks_of.items():
             counts = confusion_counts(mask[None], target)[0, 0]
             scores = {name: float(METRICS[name](counts)) for name in SCORES}
             rows.append({"id": item["id"], **setting._asdict(), **scores})
         return rows
+
+    def _refined(self, photo: str, truth: np.ndarray, predicted: np.ndarray) -> dict[Setting, np.ndarray]:
+        """The prediction itself, the prediction refined, and what clicks make of the photo: masks (H, W)."""
+        masks = {Setting("none", "predicted", 0.0): predicted}
+        box = box_of_mask(predicted)
+        refined = predicted if box is None else self.session.refine(photo, box=box, mask=predicted)
+        masks[Setting("box_and_mask", "predicted", 0.0)] = refined
+
+        def answer(points: Sequence[Point], labels: Sequence[int], mask: np.ndarray | None) -> np.ndarray:
+            return self.session.refine(photo, points, labels, mask=mask)
+
+        for number, mask in enumerate(click_through(answer, truth, self.clicks), start=1):
+            masks[Setting(_CLICKS.format(number), ORACLE, 0.0)] = mask
+        return masks
 
     @torch.no_grad()
     def _segmented(
@@ -222,3 +263,17 @@ def format_table(table: pd.DataFrame) -> str:
         }
     )
     return shown.to_string(index=False)
+
+
+def _format_clicks(scores: pd.DataFrame, clicks: int) -> str:
+    """A line for each target: how many clicks it takes on average, and where that many are not enough."""
+    names = [_CLICKS.format(number) for number in range(1, clicks + 1)]
+    after = scores[scores["kind"].isin(names)].pivot_table(
+        index="id", columns="kind", values="jaccard", aggfunc="first"
+    )
+    table = after[names].to_numpy()
+    return "\n".join(
+        f"NoC@{target * 100:.0f} {clicks_needed(table, target).mean():.2f} clicks of at most {clicks}; "
+        f"{(table.max(axis=1) < target).mean():.1%} of the photos do not reach it"
+        for target in TARGETS
+    )

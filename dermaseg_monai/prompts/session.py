@@ -17,6 +17,7 @@ from monai.bundle import ConfigParser
 from dermaseg_monai.engines import autocast, half_dtype
 from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import check_file
+from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.network import SamNetwork
 from dermaseg_monai.prompts.preprocess import PromptPreprocessd
 from dermaseg_monai.prompts.prompt import Box, Point, Prompt, stacked
@@ -54,6 +55,7 @@ class PromptSession:
         keep: of how many photos the embeddings are kept, 4 MB each; the one used longest ago goes first.
         threshold: a pixel is lesion from this probability on.
         amp: compute under autocast, see :func:`dermaseg_monai.engines.half_dtype`.
+        cache: where embeddings of photos that are files are kept on disk as well; None keeps none there.
 
     Example:
         >>> session = PromptSession.of_bundle("lesion_mobile_sam")
@@ -68,11 +70,13 @@ class PromptSession:
         keep: int = 16,
         threshold: float = 0.5,
         amp: bool | str | None = False,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         self.network = network.eval()
         self.preprocess = preprocess
         self.keep = keep
         self.threshold = threshold
+        self.cache = cache
         self.device = next(network.parameters()).device
         self.half = half_dtype(amp, self.device)
         self._load = LoadPhotod("image")
@@ -159,9 +163,12 @@ class PromptSession:
                 pixels = torch.from_numpy(photo.transpose(2, 0, 1).copy())
             else:
                 pixels = self._load({"image": os.fspath(photo)})["image"]
-            image = self.preprocess({"image": pixels})["image"].as_tensor()
-            embedding = self.network.encode(image[None].to(self.device)).float()
-            self._photos[key] = _Photo((int(pixels.shape[1]), int(pixels.shape[2])), embedding)
+            if self.cache is None or isinstance(photo, np.ndarray):
+                image = self.preprocess({"image": pixels})["image"].as_tensor()
+                embedding = self.network.encode(image[None].to(self.device))
+            else:
+                embedding = self.cache.get(photo)[None].to(self.device)
+            self._photos[key] = _Photo((int(pixels.shape[1]), int(pixels.shape[2])), embedding.float())
         self._photos.move_to_end(key)
         while len(self._photos) > self.keep:
             self._photos.popitem(last=False)

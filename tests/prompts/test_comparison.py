@@ -43,6 +43,7 @@ class BoxFiller(SamNetwork):
         boxes: torch.Tensor | None = None,
         points: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if boxes is None:
             assert points is not None
@@ -77,7 +78,9 @@ def shifted(path: str) -> np.ndarray:
 def test_table_scores_and_curve(tmp_path: Path, data: list[dict[str, str]]) -> None:
     person = tmp_path / "prompts.json"
     person.write_text(json.dumps({item["id"]: {"boxes": [[0, 0, 64, 48]]} for item in data}))
-    comparison = PromptComparison(cache_of(tmp_path), data, tmp_path / "out", shifted, prompts_file=person)
+    comparison = PromptComparison(
+        cache_of(tmp_path), data, tmp_path / "out", shifted, prompts_file=person, clicks=2
+    )
     table = comparison.run()
     assert list(zip(table["kind"], table["source"], table["jitter"], strict=True)) == [
         ("box", ORACLE, 0.0),
@@ -90,6 +93,10 @@ def test_table_scores_and_curve(tmp_path: Path, data: list[dict[str, str]]) -> N
         ("box", ORACLE, 0.1),
         ("box", ORACLE, 0.2),
         ("as written", "file", 0.0),
+        ("none", "predicted", 0.0),
+        ("box_and_mask", "predicted", 0.0),
+        ("clicks_1", ORACLE, 0.0),
+        ("clicks_2", ORACLE, 0.0),
     ]
     assert (table["images"] == 4).all()
     score = table.set_index(["kind", "source", "jitter"])["dice"]
@@ -100,20 +107,27 @@ def test_table_scores_and_curve(tmp_path: Path, data: list[dict[str, str]]) -> N
         for item in data
     ]
     assert score["box", "predicted", 0.0] == pytest.approx(np.mean(overlaps))
+    assert score["none", "predicted", 0.0] == pytest.approx(np.mean(overlaps))
+    assert score["box_and_mask", "predicted", 0.0] == pytest.approx(np.mean(overlaps))
     assert score["points", ORACLE, 0.0] < 0.6
+    assert 0 < score["clicks_2", ORACLE, 0.0] < 0.6
     fall = [score["box", ORACLE, share] for share in (0.0, 0.05, 0.1, 0.2)]
     assert fall == sorted(fall, reverse=True)
     assert fall[3] < 0.95
     whole = [2 * (area := read_mask(item["label"]).mean()) / (1 + area) for item in data]
     assert score["as written", "file", 0.0] == pytest.approx(np.mean(whole))
     written = pd.read_csv(tmp_path / "out" / "prompt_scores.csv")
-    assert len(written) == 40
+    assert len(written) == 56
     means = written.groupby(["kind", "source", "jitter"])["threshold_jaccard"].mean()
     expected = table.set_index(["kind", "source", "jitter"])["threshold_jaccard"]
     np.testing.assert_allclose(means[expected.index], expected, atol=1e-6)
     with Image.open(tmp_path / "out" / "box_jitter.png") as curve:
         assert min(curve.size) > 300
-    assert (tmp_path / "out" / "prompt_table.txt").read_text() == format_table(table) + "\n"
+    shown, clicks = (tmp_path / "out" / "prompt_table.txt").read_text().split("\n\n")
+    assert shown == format_table(table)
+    assert clicks.splitlines()[0] == (
+        "NoC@85 2.00 clicks of at most 2; 100.0% of the photos do not reach it"
+    )
 
 
 def test_oracle_is_labelled_and_beside_the_prediction(tmp_path: Path, data: list[dict[str, str]]) -> None:
