@@ -21,7 +21,7 @@ from monailabel.utils.async_tasks.utils import processes
 from monailabel.utils.others.generic import get_bundle_models
 
 from dermaseg_monai.errors import InputError, find_input_error
-from dermaseg_monai.label.infer import PhotoInfer
+from dermaseg_monai.label.infer import infer_task
 from dermaseg_monai.label.scores import Scores, written_at
 from dermaseg_monai.label.train import PhotoTrain
 from dermaseg_monai.label.uncertainty import MostUncertain, UncertaintyScoring
@@ -50,7 +50,7 @@ class LabelApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """The bundles that have weights."""
-        return {name: PhotoInfer(path, self.conf) for name, path in self.models.items() if written_at(path)}
+        return {name: infer_task(path, self.conf) for name, path in self.models.items() if written_at(path)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """All bundles."""
@@ -103,7 +103,7 @@ class LabelApp(MONAILabelApp):
     def _find_new_weights(self) -> None:
         for name, path in self.models.items():
             if name not in self._infers and written_at(path):
-                self._infers[name] = PhotoInfer(path, self.conf)
+                self._infers[name] = infer_task(path, self.conf)
 
 
 def _answered(call: Callable[..., Any], *arguments: Any) -> Any:

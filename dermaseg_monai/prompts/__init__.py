@@ -5,8 +5,10 @@ from __future__ import annotations
 from dermaseg_monai.prompts.architecture import ARCHITECTURES, build_sam
 from dermaseg_monai.prompts.cache import EmbeddingCache
 from dermaseg_monai.prompts.checkpoints import best_weights, load_checkpoint
+from dermaseg_monai.prompts.clicks import click_through, clicks_needed, corrective_click
 from dermaseg_monai.prompts.comparison import PromptComparison, format_table
 from dermaseg_monai.prompts.evaluator import PromptEvaluator
+from dermaseg_monai.prompts.export import export_onnx
 from dermaseg_monai.prompts.finetune import (
     EmbeddingDataset,
     EmbeddingLoader,
@@ -54,6 +56,10 @@ __all__ = [
     "best_weights",
     "box_of_mask",
     "build_sam",
+    "click_through",
+    "clicks_needed",
+    "corrective_click",
+    "export_onnx",
     "format_table",
     "get_checkpoint",
     "input_prompts",

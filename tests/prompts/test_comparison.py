@@ -125,9 +125,7 @@ def test_table_scores_and_curve(tmp_path: Path, data: list[dict[str, str]]) -> N
         assert min(curve.size) > 300
     shown, clicks = (tmp_path / "out" / "prompt_table.txt").read_text().split("\n\n")
     assert shown == format_table(table)
-    assert clicks.splitlines()[0] == (
-        "NoC@85 2.00 clicks of at most 2; 100.0% of the photos do not reach it"
-    )
+    assert clicks.splitlines()[0] == ("NoC@85 2.00 clicks of at most 2; 100.0% of the photos do not reach it")
 
 
 def test_oracle_is_labelled_and_beside_the_prediction(tmp_path: Path, data: list[dict[str, str]]) -> None:
