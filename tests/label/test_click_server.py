@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from dermaseg_monai.prompts import PromptSession, box_of_mask
+from dermaseg_monai.prompts import box_of_mask
 from dermaseg_monai.prompts.clicks import corrective_click
 from dermaseg_monai.zoo.folders import bundle_folder
 from tests.label.server import Server, serving
-from tests.label.test_lesion_server import truth
+from tests.prompts.helpers import two_discs
 
-MODEL, NAME = "lesion_mobile_sam", "ISIC_9000001"
+MODEL, NAME = "lesion_mobile_sam", "discs"
+PHOTO, LEFT, RIGHT = two_discs(0, (96, 128))
 Clicks = dict[str, list[list[int]]]
 
 
 @pytest.fixture(scope="module")
-def server(python: str, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("clicks")
     (home / "photos").mkdir()
-    shutil.copy(phantoms / "ISIC2018_Task1-2_Training_Input" / f"{NAME}.jpg", home / "photos")
+    Image.fromarray(PHOTO).save(home / "photos" / f"{NAME}.png")
     with serving(python, home / "photos", [bundle_folder(MODEL)], home / "app") as running:
         yield running
 
@@ -43,8 +43,8 @@ def test_clients_find_an_interactive_model(server: Server) -> None:
     assert (model["type"], model["dimension"], model["labels"]) == ("deepgrow", 2, {"lesion": 1})
 
 
-def test_a_second_click_improves_the_mask(server: Server, phantoms: Path) -> None:
-    target = (truth(phantoms, NAME) > 0).astype(np.uint8)
+def test_a_second_click_improves_the_mask(server: Server) -> None:
+    target = LEFT | RIGHT
     clicks: Clicks = {"foreground": [], "background": []}
     mask, scores = np.zeros_like(target), []
     for _ in range(2):
@@ -52,22 +52,19 @@ def test_a_second_click_improves_the_mask(server: Server, phantoms: Path) -> Non
         clicks["foreground" if label else "background"].append([int(x), int(y), 0])
         mask = answer(server, clicks)
         scores.append(overlap(mask, target))
-    assert scores[1] > scores[0]
-    assert scores[1] > 0.5
+    assert scores[0] < 0.7
+    assert scores[1] > 0.9
 
 
-def test_answers_are_those_of_a_session(server: Server, phantoms: Path) -> None:
-    photo = phantoms / "ISIC2018_Task1-2_Training_Input" / f"{NAME}.jpg"
-    left, top, right, bottom = box_of_mask(truth(phantoms, NAME))
+def test_a_box_chooses_what_is_in_it(server: Server) -> None:
+    left, top, right, bottom = box_of_mask(RIGHT) or (0, 0, 0, 0)
     mask = answer(server, {"roi": [left, top, right, bottom]})
-    own = PromptSession.of_bundle(MODEL, device="cpu").refine(photo, box=(left, top, right, bottom))
-    # another build of the processor's arithmetic may move a boundary by a pixel
-    assert overlap(mask, own) > 0.98
+    assert overlap(mask, RIGHT) > 0.9
     np.testing.assert_array_equal(answer(server, {"roi": [left, top, right, bottom, 0, 1]}), mask)
 
 
-def test_without_clicks_the_flagship_prompts(server: Server, phantoms: Path) -> None:
-    assert overlap(answer(server, {}), truth(phantoms, NAME) > 0) > 0.5
+def test_without_clicks_the_flagship_prompts(server: Server) -> None:
+    assert answer(server, {}).shape == LEFT.shape
 
 
 @pytest.mark.parametrize(
