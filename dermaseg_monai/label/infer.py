@@ -121,7 +121,7 @@ class ClickInfer(PhotoInfer):
 
     def _session(self, request: dict[str, Any]) -> PromptSession:
         device = name_to_device(request.get("device", "cuda"))
-        network = self._get_network(device, request)
+        network: Any = self._get_network(device, request)
         if self._sessions.get(device, (None, None))[0] is not network:
             names = ("canvas", "threshold", "amp")
             canvas, threshold, amp = (self.bundle_config.get_parsed_content(name) for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ def compare(
     cache_dir: str | None = None,
     prompts_file: str | None = None,
     clicks: int = 0,
+    images: int | None = None,
     device: str | None = None,
 ) -> None:
     """Score boxes, points, and both, each from the ground truth (the oracle) and from a prediction.
@@ -51,6 +53,7 @@ def compare(
         cache_dir: folder of embeddings; dataset_dir/cache/embeddings by default.
         prompts_file: a further row for prompts that a person wrote.
         clicks: simulate as many clicks on each photo, each in the largest error of the mask before it.
+        images: score no more than as many photos, drawn by the seed.
         device: where to compute; a GPU where there is one.
     """
     place = torch.device(device or default_device())
@@ -61,10 +64,13 @@ def compare(
         PREPROCESSING[known.preprocessing](size=network.image_size),
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
     )
+    data = load_datalist(dataset_dir, section)
+    if images is not None:
+        random.Random(seed).shuffle(data)
     holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("[!.]*_segmentation.png"))
     comparison = PromptComparison(
         cache,
-        load_datalist(dataset_dir, section),
+        data[:images],
         output_dir,
         SavedMasks(predicted_by) if holds_masks else BundlePredictor(predicted_by, device=place),
         points=points,

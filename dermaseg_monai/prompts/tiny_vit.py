@@ -46,9 +46,10 @@ class TinyViTEncoder(nn.Module):
     def __init__(self, image_size: int = 1024, out_channels: int = 256) -> None:
         super().__init__()
         self.img_size = image_size
-        self.features: Any = timm.create_model(_NAME, features_only=True, out_indices=(3,))
-        self.features.stages_3.downsample.conv2.conv.stride = (1, 1)
-        (channels,) = self.features.feature_info.channels()
+        features: Any = timm.create_model(_NAME, features_only=True, out_indices=(3,))
+        features.stages_3.downsample.conv2.conv.stride = (1, 1)
+        (channels,) = features.feature_info.channels()
+        self.features = features
         self.neck = nn.Sequential(
             nn.Conv2d(channels, out_channels, 1, bias=False),
             LayerNorm2d(out_channels),
