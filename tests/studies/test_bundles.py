@@ -64,7 +64,11 @@ def test_properties_are_complete(study: Study, variant: Variant, dataset: Path, 
         image_size=[64, 64],
         device="$torch.device('cpu')",
         # what is checked is the config; the real networks would take minutes
-        network_def={"_target_": "dermaseg_monai.networks.UNet", "features": [2, 2]},
+        network_def={
+            "_target_": "dermaseg_monai.networks.UNet",
+            "out_channels": 5 if study.task == "attribute" else 1,
+            "features": [2, 2],
+        },
     )
     workflow.initialize()
     assert workflow.check_properties() == []
