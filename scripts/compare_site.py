@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import threading
 import zipfile
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,10 @@ SHAPES = ("area_share", "asymmetry", "border_irregularity", "diameter_px")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a page that was left
+            super().handle()
+
     def log_message(self, *arguments: Any) -> None:
         pass
 

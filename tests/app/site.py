@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +19,10 @@ AXE = "axe-core@4.14.1"
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a page that was left
+            super().handle()
+
     def log_message(self, *arguments: Any) -> None:
         pass
 
