@@ -50,6 +50,8 @@ def encoder_start(
 def calibrate(network: nn.Module, loader: Iterable[Mapping[str, Any]]) -> nn.Module:
     """Give batch norms that came folded into pretrained convolutions the statistics of training images.
 
+    Of several processes each sees other images; ``DistributedDataParallel`` gives them all the first one's.
+
     Args:
         network: changed in place, see :func:`dermaseg_monai.networks.calibrate_batch_norms`; its function stays
             as it is. One without folded norms is left alone, and nothing is loaded.
