@@ -14,7 +14,7 @@ from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference import check_places, run_inference
 from dermaseg_monai.reports.attributes import COLOURS
 from dermaseg_monai.reports.overlay import LONGEST_SIDE, draw_overlay
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.zoo.folders import bundle_folder, fold_bundles
 
 
 def predict(
@@ -32,7 +32,8 @@ def predict(
     Args:
         photos: one photo, or a folder of photos of any size.
         output: where results go.
-        bundle: name in the catalogue, or a bundle's folder.
+        bundle: name in the catalogue, a bundle's folder, or the folder of a cross-validation, whose folds are then an
+            ensemble.
         **overrides: ids of the bundle's inference.json, such as ``device`` or ``flips``.
 
     Returns:
@@ -41,7 +42,10 @@ def predict(
     Raises:
         InputError: the bundle is unknown, has no weights or no such id, or there is no photo that can be read.
     """
-    folder = bundle_folder(bundle)
+    folds = fold_bundles(bundle)
+    if folds:
+        overrides = {"ensemble": [str(fold) for fold in folds[1:]], **overrides}
+    folder = folds[0] if folds else bundle_folder(bundle)
     check_places(overrides)
     run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
     table = read_table(Path(output) / "predictions.csv")

@@ -68,6 +68,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
+def _is_part(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= 1
+
+
 _SWITCH = Setting(
     "true or false",
     lambda value: (
@@ -75,6 +79,7 @@ _SWITCH = Setting(
     ),
 )
 _TEXT = Setting("a text", _is_text, is_text=True)
+_FOLDERS = _several("a list of folders", _is_text)
 _POSITIVE = _number("above 0", lambda value: value > 0)
 _SHARES = _several("a list of numbers of at least 0", lambda value: _is_number(value) and value >= 0)
 _COLOUR = _several("three numbers, one for each colour", _is_number, 3)
@@ -84,9 +89,7 @@ _THRESHOLDS = Setting(
 )
 
 SETTINGS: Mapping[str, Setting] = {
-    **dict.fromkeys(
-        ("bundle_root", "ckpt_dir", "output_dir", "cache_dir", "dataset_dir", "predicted_by"), _TEXT
-    ),
+    **dict.fromkeys(("bundle_root", "ckpt_dir", "output_dir", "cache_dir", "predicted_by"), _TEXT),
     **dict.fromkeys(
         ("encoder_weights", "start_from", "lesion_bundle", "prompts_file", "weights"), _TEXT.or_none()
     ),
@@ -109,12 +112,19 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         _SWITCH,
     ),
+    "dataset_dir": Setting(
+        "a folder, or a list of folders", lambda value: _is_text(value) or _FOLDERS.accepts(value), True
+    ),
     "device": Setting(
         "a device, such as cpu or cuda:0",
         lambda value: not (value is None or _is_number(value) or value == ""),
         True,
     ),
-    "data_fraction": _number("above 0, up to 1", lambda value: 0 < value <= 1),
+    "data_fraction": Setting(
+        "a number above 0, up to 1, or a list with one for each folder",
+        lambda value: _is_part(value) or (isinstance(value, list | tuple) and all(map(_is_part, value))),
+    ),
+    "fold": _whole(0).or_none(),
     "learning_rate": _POSITIVE,
     "clip_norm": _POSITIVE.or_none(),
     "encoder_rate": _number("of at least 0", lambda value: value >= 0),
@@ -128,7 +138,7 @@ SETTINGS: Mapping[str, Setting] = {
     "aspect": _choice("squash", "pad"),
     "mode": _choice("binary", "two_class", "multilabel"),
     "task": _choice("lesion", "attribute"),
-    "section": _choice("training", "validation", "test"),
+    "section": _choice("training", "validation", "test", "fold"),
     "prompt_kind": _choice("box", "points", "box_and_points"),
     "threshold_objective": _choice("macro", "micro"),
     "class_weights_by": _choice("presence", "attribute"),
@@ -161,6 +171,8 @@ def checked(name: str, value: Any) -> Any:
         return value
     if not setting.accepts(value):
         raise InputError(f"--{name} is {value!r}; give {setting.words}.")
+    if setting.is_text and isinstance(value, list | tuple):
+        return [os.path.expanduser(each) for each in value]
     return os.path.expanduser(value) if setting.is_text and isinstance(value, str) else value
 
 

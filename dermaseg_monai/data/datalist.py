@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +21,126 @@ DATALIST_NAME = "datalist.json"
 _MEND = "mend it, or remove it and run `dermaseg prepare` again"
 
 
+FOLD = "fold"
+"""The section of the training images that a fold leaves out, beside the three of a datalist."""
+
+Folders = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
 def load_datalist(
-    dataset_dir: str | os.PathLike[str], section: str, task: str = "lesion", fraction: float = 1.0
+    dataset_dir: Folders,
+    section: str,
+    task: str = "lesion",
+    fraction: float | Sequence[float] = 1.0,
+    fold: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Read one section of a prepared folder.
+    """Read one section of a prepared folder, or of several.
 
     Args:
-        dataset_dir: folder that ``prepare`` wrote.
-        section: "training", "validation" or "test".
+        dataset_dir: folder that ``prepare`` wrote, or a list of them; one without images in the section adds none.
+        section: "training", "validation", "test", or "fold" for the images of ``fold``.
         task: "lesion" (one mask) or "attribute" (five masks).
-        fraction: share of the training images to keep, above 0 and up to 1; smaller shares are part of
-            larger ones.
+        fraction: share of the training images to keep, above 0 and up to 1, or a list with one for each folder;
+            smaller shares are part of larger ones.
+        fold: one of the folds that ``prepare`` made, from 0; the training section is then without its images.
 
     Returns:
         A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
-        in the order of ``ATTRIBUTES``).
+        in the order of ``ATTRIBUTES``); of several folders, "folder" is the name of its own.
 
     Raises:
-        InputError: when the folder is not prepared, was prepared for the other task, has no image in the
-            section, its datalist is damaged, or an id comes twice in it.
+        InputError: when a folder is not prepared, was prepared for the other task, no image is in the section, a
+            datalist is damaged or has no such fold, or an id comes twice.
     """
-    if section not in isic2018.SECTIONS:
-        raise InputError(f"The section must be one of {', '.join(isic2018.SECTIONS)}, not {section!r}.")
-    if task not in ("lesion", "attribute"):
-        raise InputError(f"The task must be lesion or attribute, not {task!r}.")
-    if not 0 < fraction <= 1:
-        raise InputError(f"The fraction of the training images must be above 0, up to 1, not {fraction}.")
-    if fraction < 1 and section != "training":
-        raise InputError(f"Only the training images can be reduced to a fraction, not those for {section}.")
-    folder = Path(dataset_dir).expanduser().absolute()
-    path = folder / DATALIST_NAME
-    content = _read(path)
-    items = content.get(section)
-    if not isinstance(items, list):
-        raise InputError(f"{path} has no list {section!r}; {_MEND}.")
+    several = not isinstance(dataset_dir, str | os.PathLike)
+    given = [dataset_dir] if isinstance(dataset_dir, str | os.PathLike) else dataset_dir
+    folders = [Path(folder).expanduser().absolute() for folder in given]
+    shares = list(fraction) if isinstance(fraction, Sequence) else [fraction] * len(folders)
+    _check_arguments(folders, section, task, shares, fold)
+    contents = [_read(folder / DATALIST_NAME) for folder in folders]
+    _check_apart(folders, contents)
+    items: list[dict[str, Any]] = []
+    for folder, content, share in zip(folders, contents, shares, strict=True):
+        names = {"folder": folder.name} if several else {}
+        items += [{**item, **names} for item in _section(folder, content, section, task, share, fold)]
     if not items:
-        raise InputError(f"{path} has no image for {section}; prepare more images, or choose another split.")
-    _check_ids(path, content)
-    loaded = [_item(item, path, f"{section} item {index}", task) for index, item in enumerate(items)]
+        where = " and ".join(str(folder / DATALIST_NAME) for folder in folders)
+        raise InputError(f"{where} has no image for {section}; prepare more images, or choose another split.")
+    return items
+
+
+def fold_count(dataset_dir: str | os.PathLike[str]) -> int:
+    """How many folds a prepared folder has; 0 where it was prepared without.
+
+    Raises:
+        InputError: the folder is not prepared.
+    """
+    folds = _read(Path(dataset_dir).expanduser().absolute() / DATALIST_NAME).get("folds", [])
+    return len(folds) if isinstance(folds, list) else 0
+
+
+def cache_folder(dataset_dir: Folders) -> str:
+    """Where decoded pixels of a prepared folder are kept, or of several: in the first of them."""
+    first = dataset_dir if isinstance(dataset_dir, str | os.PathLike) else dataset_dir[0]
+    return os.path.join(first, "cache")
+
+
+def _check_arguments(
+    folders: Sequence[Path], section: str, task: str, shares: Sequence[float], fold: int | None
+) -> None:
+    if section not in (*isic2018.SECTIONS, FOLD):
+        raise InputError(
+            f"the section must be one of {', '.join((*isic2018.SECTIONS, FOLD))}, not {section!r}."
+        )
+    if task not in ("lesion", "attribute"):
+        raise InputError(f"the task must be lesion or attribute, not {task!r}.")
+    if not folders or len(shares) != len(folders):
+        raise InputError(f"{len(shares)} shares were given for {len(folders)} folders; give one for each.")
+    for share in shares:
+        if not 0 < share <= 1:
+            raise InputError(f"the fraction of the training images must be above 0, up to 1, not {share}.")
+        if share < 1 and section != "training":
+            raise InputError(
+                f"only the training images can be reduced to a fraction, not those for {section}."
+            )
+    if section == FOLD and fold is None:
+        raise InputError("the section fold needs the number of the fold; give --fold, from 0.")
+
+
+def _check_apart(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) -> None:
+    """An image that is in two folders would be trained on twice, or be trained on and tested."""
+    seen: dict[str, Path] = {}
+    for folder, content in zip(folders, contents, strict=True):
+        _check_ids(folder / DATALIST_NAME, content)
+        entries = [item for section in isic2018.SECTIONS for item in content.get(section) or ()]
+        for name in {
+            item["id"] for item in entries if isinstance(item, dict) and isinstance(item.get("id"), str)
+        }:
+            if seen.setdefault(name, folder) != folder:
+                raise InputError(
+                    f"{name} is in both {seen[name]} and {folder}; prepare one of them without it."
+                )
+
+
+def _section(
+    folder: Path, content: dict[str, Any], section: str, task: str, share: float, fold: int | None
+) -> list[dict[str, Any]]:
+    path = folder / DATALIST_NAME
+    source = "training" if section == FOLD else section
+    items = content.get(source)
+    if not isinstance(items, list):
+        raise InputError(f"{path} has no list {source!r}; {_MEND}.")
+    loaded = [_item(item, path, f"{source} item {index}", task) for index, item in enumerate(items)]
+    if fold is not None and source == "training":
+        folds = content.get("folds")
+        if not isinstance(folds, list) or not 0 <= fold < len(folds):
+            count = len(folds) if isinstance(folds, list) else 0
+            raise InputError(
+                f"{path} has {count} folds, so none of number {fold} (they count from 0); prepare with --folds."
+            )
+        loaded = [item for item in loaded if (item["id"] in folds[fold]) == (section == FOLD)]
     # rounding first: 0.07 * 100 is a little more than 7
-    return loaded[: math.ceil(round(fraction * len(loaded), 6))]
+    return loaded[: math.ceil(round(share * len(loaded), 6))]
 
 
 def item_ids(dataset: Any) -> list[str]:

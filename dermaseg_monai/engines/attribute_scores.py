@@ -87,9 +87,10 @@ class AttributeScores:
             self.histogram.update(item["logits"][None], item["label_fitted"][None])
             counts = confusion_counts(item["pred"][None], item["label"][None])[0]
             scores = {name: METRICS[name](counts).tolist() for name in _PER_IMAGE}
+            folder = {"folder": item["folder"]} if "folder" in item else {}
             for channel, attribute in enumerate(self.attributes):
                 self.rows.append(
-                    {"id": item["id"], "attribute": attribute}
+                    {"id": item["id"], **folder, "attribute": attribute}
                     | dict(zip(COUNT_NAMES, counts[channel].tolist(), strict=True))
                     | {name: values[channel] for name, values in scores.items()}
                 )

@@ -27,6 +27,8 @@ class LesionScores:
     deviation (over images, with N - 1) of each metric, the number of images, the photos that could not be
     read, and the settings the masks were made with. The same means stand in ``engine.state.metrics``.
 
+    Of several prepared folders, the table has a column ``folder``, and the summary the means of each.
+
     Args:
         output_dir: folder of what the evaluation writes.
         loader: where the photos come from; its failures are listed.
@@ -53,9 +55,8 @@ class LesionScores:
     def _collect(self, engine: Any) -> None:
         for item in engine.state.batch:
             counts = confusion_counts(item["pred"][None], item["label"][None])[0, 0]
-            self.rows.append(
-                {"id": item["id"]} | {name: float(score(counts)) for name, score in METRICS.items()}
-            )
+            named = {name: item[name] for name in ("id", "folder") if name in item}
+            self.rows.append(named | {name: float(score(counts)) for name, score in METRICS.items()})
 
     def _write(self, engine: Any) -> None:
         rows = gather_objects(self.rows)
@@ -75,6 +76,7 @@ class LesionScores:
                 name: {"mean": round(scores[name].mean(), 6), "sd": round(spread[name], 6)}
                 for name in METRICS
             },
+            **_by_folder(table),
             "failures": failures,
             "settings": self.settings,
         }
@@ -83,3 +85,14 @@ class LesionScores:
             f"{name.replace('_', ' ')} {scores[name].mean():.4f} ± {spread[name]:.4f}" for name in METRICS
         )
         logger.info("%d images: %s; rows in %s", len(table), means, self.output_dir / "metrics.csv")
+
+
+def _by_folder(table: pd.DataFrame) -> dict[str, Any]:
+    """Images and means for each prepared folder, where there are several."""
+    if "folder" not in table:
+        return {}
+    means = {
+        folder: {"images": len(rows), "metrics": {name: round(rows[name].mean(), 6) for name in METRICS}}
+        for folder, rows in table.groupby("folder")
+    }
+    return {"folders": means}

@@ -26,6 +26,8 @@ def run_study(
     output: str = "runs/ablations",
     variants: str | Sequence[str] | None = None,
     rates: str | Sequence[float] | None = None,
+    bundle: str | None = None,
+    folds: int | None = None,
     **overrides: Any,
 ) -> None:
     """Train and evaluate the variants of one or more studies; run it again to go on after an interruption.
@@ -47,10 +49,13 @@ def run_study(
         output: folder of all studies.
         variants: names separated by commas, of those to run.
         rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".
+        bundle: of the study cross_validation, a name of the collection or a folder.
+        folds: of the study cross_validation; by default those of the prepared folder.
         **overrides: further ids of the bundles' configs, for every variant, such as --image_size "[128,128]".
     """
     begin = time.time()
     from dermaseg_monai.studies.batch import Batch, describe_plan, run_batch
+    from dermaseg_monai.studies.cross_validation import NAME, cross_validation, write_out_of_fold
     from dermaseg_monai.studies.lesion_studies import learning_rate_study
     from dermaseg_monai.studies.plan import plan_runs
     from dermaseg_monai.studies.time_limit import time_limit
@@ -59,9 +64,15 @@ def run_study(
     names = list(dict.fromkeys(_words(study, "the study")))
     if rates is not None and "learning_rate" not in names:
         raise InputError(f"--rates are those of the study learning_rate, not of {', '.join(names)}.")
+    if (bundle is not None or folds is not None) != (names == [NAME]) or (bundle is None and names == [NAME]):
+        raise InputError(
+            f"--bundle and --folds belong to the study {NAME}, which needs a bundle and stands alone."
+        )
     studies = [
         learning_rate_study(_words(rates, "--rates"))
         if name == "learning_rate" and rates is not None
+        else cross_validation(bundle, folds, dataset_dir)
+        if bundle is not None
         else find_study(name)
         for name in names
     ]
@@ -85,6 +96,8 @@ def run_study(
     for each, plan in zip(studies, plans, strict=True):
         finished = sum(run in plan for run in ended["finished"])
         print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {output}/{each.name}")
+        if bundle is not None and finished == len(plan):
+            print(f"scores of every image by the training without its fold: {write_out_of_fold(plan)}")
     left = [
         f"  {what}: {', '.join(run.label for run in runs if run in ended[status])}"
         for status, what in _WHAT.items()

@@ -31,3 +31,16 @@ def bundle_folder(name: str | os.PathLike[str]) -> Path:
             return folder
     known = ", ".join(bundle.name for bundle in BUNDLES)
     raise InputError(f"'{name}' is neither the folder of a bundle nor one of the collection ({known}).")
+
+
+def fold_bundles(study: str | os.PathLike[str]) -> list[Path]:
+    """The trained folds of a cross-validation.
+
+    Args:
+        study: the study's folder, such as ``runs/ablations/cross_validation_lesion_unet``.
+
+    Returns:
+        The absolute folders of the runs that have weights, in order; none where the folder is no cross-validation.
+    """
+    runs = sorted(Path(study).absolute().glob("fold_*/seed*"))
+    return [run for run in runs if (run / "models" / "model.pt").is_file()]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from monai.data import Dataset
 
-from dermaseg_monai.data.datalist import item_ids, list_photos, load_datalist
+from dermaseg_monai.data.datalist import cache_folder, fold_count, item_ids, list_photos, load_datalist
 from dermaseg_monai.errors import InputError
 
 from .layout import ATTRIBUTES
@@ -77,7 +78,7 @@ def test_fraction_is_not_fooled_by_rounding(prepared: Path) -> None:
         ({"section": "test", "task": "both"}, "lesion or attribute"),
         ({"section": "training", "fraction": 0.0}, "above 0"),
         ({"section": "training", "fraction": 1.5}, "above 0"),
-        ({"section": "test", "fraction": 0.5}, "Only the training images"),
+        ({"section": "test", "fraction": 0.5}, "only the training images"),
     ],
 )
 def test_wrong_arguments(prepared: Path, arguments: dict[str, Any], message: str) -> None:
@@ -167,3 +168,46 @@ def test_photos_whose_results_would_collide(tmp_path: Path) -> None:
 def test_ids_of_items_are_found_behind_datasets() -> None:
     data = [{"id": "a", "image": "a.jpg"}, {"image": "b.jpg"}]
     assert item_ids(Dataset(data)) == item_ids(Dataset(Dataset(data))) == ["a", "b.jpg"]
+
+
+def renamed(folder: Path, prefix: str) -> Path:
+    """The prepared folder with other ids."""
+    content = read(folder)
+    for section in ("training", "validation", "test"):
+        for item in content[section]:
+            item["id"] = prefix + item["id"]
+    write(folder, content)
+    return folder
+
+
+def test_several_folders_with_a_share_of_each(
+    prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("clinics") / "other"
+    shutil.copytree(prepared, other)
+    with pytest.raises(InputError, match="is in both"):
+        load_datalist([prepared, other], "training")
+    renamed(other, "b")
+    items = load_datalist([str(prepared), str(other)], "training", fraction=[1.0, 0.4])
+    assert [item["id"] for item in items] == ["0", "1", "2", "3", "4", "b0", "b1"]
+    assert {item["folder"] for item in items} == {prepared.name, "other"}
+    assert len(load_datalist((prepared, other), "test")) == 2
+    assert cache_folder([str(prepared), str(other)]) == cache_folder(str(prepared)) == f"{prepared}/cache"
+    content = read(other)
+    write(other, {**content, "validation": []})
+    assert [item["id"] for item in load_datalist([other, prepared], "validation")] == ["5"]
+    with pytest.raises(InputError, match="1 shares were given for 2 folders"):
+        load_datalist([prepared, other], "training", fraction=[0.5])
+
+
+def test_folds_leave_out_and_hold(prepared: Path) -> None:
+    write(prepared, {**read(prepared), "folds": [["0", "3"], ["1", "2", "4"]]})
+    assert [item["id"] for item in load_datalist(prepared, "training", fold=0)] == ["1", "2", "4"]
+    assert [item["id"] for item in load_datalist(prepared, "fold", fold=0)] == ["0", "3"]
+    assert [item["id"] for item in load_datalist(prepared, "validation", fold=0)] == ["5"]
+    assert len(load_datalist(prepared, "training")) == 5
+    assert fold_count(prepared) == 2
+    with pytest.raises(InputError, match="has 2 folds, so none of number 2"):
+        load_datalist(prepared, "training", fold=2)
+    with pytest.raises(InputError, match="give --fold"):
+        load_datalist(prepared, "fold")
