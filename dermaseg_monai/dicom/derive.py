@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
 from dermaseg_monai.engines import PhotoSummary
 from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path, read_table
+from dermaseg_monai.files import read_table, write_bytes
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inference import check_inference, check_places, run_inference
 from dermaseg_monai.predict import draw_overlays
@@ -140,12 +141,11 @@ class Deriver:
                 continue
             derived.rows.append(rows.assign(image=str(source.path)))
             derived.objects[source.id] = [output / f"{source.id}_{kind}.dcm" for kind in objects]
-            for target, dataset in zip(derived.objects[source.id], objects.values(), strict=True):
-                with atomic_path(target) as temporary:
-                    dataset.save_as(temporary, enforce_file_format=True)
+            for target, content in zip(derived.objects[source.id], objects.values(), strict=True):
+                write_bytes(target, content)
             _move(results, output, source.id)
 
-    def _objects(self, source: Source, masks: Mapping[str, np.ndarray], overlay: Path) -> dict[str, Dataset]:
+    def _objects(self, source: Source, masks: Mapping[str, np.ndarray], overlay: Path) -> dict[str, bytes]:
         segmentation = make_segmentation(source, masks, self.algorithm)
         objects: dict[str, Dataset] = {
             "segmentation": segmentation,
@@ -153,7 +153,13 @@ class Deriver:
         }
         if self.outline:
             objects["outline"] = make_outline(source, overlay, self.algorithm)
-        return objects
+        return {kind: _written(dataset) for kind, dataset in objects.items()}
+
+
+def _written(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def failure(id: str, path: Path, reason: InputError) -> dict[str, str]:

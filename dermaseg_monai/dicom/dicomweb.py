@@ -116,7 +116,7 @@ class _Study:
         photos = [answer for answer in answers if _value(answer, _CLASS) in PHOTO_CLASSES]
         for number, answer in enumerate(photos, start=1):
             name = f"{self.name}, photo {number} of {len(photos)}"
-            uid, frames = _value(answer, _INSTANCE), int(_value(answer, _FRAMES) or 1)
+            uid, frames = _value(answer, _INSTANCE), _frames(answer)
             named = [uid] if frames == 1 else [f"{uid} {frame}" for frame in range(1, frames + 1)]
             if self._expected(named) <= present:
                 tally.done += 1
@@ -158,6 +158,11 @@ class _Study:
 
 class _UnusableError(Exception):
     """A photo that cannot be used, where others can."""
+
+
+def _frames(answer: Answer) -> int:
+    value = _value(answer, _FRAMES)
+    return int(value) if value.isdecimal() else 1
 
 
 def _value(answer: Answer, tag: str) -> str:

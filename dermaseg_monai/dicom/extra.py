@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import warnings
 
 from dermaseg_monai.errors import InputError
 
@@ -24,3 +25,4 @@ def require_dicom() -> None:
         )
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=name)

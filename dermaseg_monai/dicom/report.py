@@ -85,7 +85,7 @@ def make_report(
         software_versions=algorithm.version,
         device_serial_number=algorithm.checksum,
         series_description=algorithm.description,
-        specific_character_set=source.header.get("SpecificCharacterSet"),
+        specific_character_set=source.header.SpecificCharacterSet,
     )
     report.CodingSchemeIdentificationSequence = [private_scheme()]
     return report

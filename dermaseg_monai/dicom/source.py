@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _CARRIED = (
 )
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 _PIXELS = {"PixelData", "NumberOfFrames", "PerFrameFunctionalGroupsSequence", "FrameIncrementPointer"}
+_UID = re.compile(r"[0-9.]{1,64}")
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -110,11 +112,13 @@ def read_sources(path: Path, id: str) -> list[Source]:
         )
     if dataset.get("Manufacturer") == MANUFACTURER and "DERIVED" in dataset.get("ImageType", ()):
         raise NoPhotoError("this object is a result of an earlier run.")
-    missing = [name for name in _NEEDED if not dataset.get(name)]
-    if missing:
-        raise InputError(f"the object has no {' and no '.join(missing)}, so that results cannot be filed.")
-    photo = check_photo(dataset, MAX_PIXELS)
     header = _header(dataset)
+    missing = [name for name in _NEEDED if not header.get(name)]
+    if missing:
+        raise InputError(
+            f"the object has no valid {' and no '.join(missing)}, so that results cannot be filed; mend it."
+        )
+    photo = check_photo(dataset, MAX_PIXELS)
     if photo.frames == 1:
         return [Source(id, path, header, photo, None)]
     return [
@@ -127,11 +131,12 @@ def _header(dataset: Dataset) -> Dataset:
 
     header = Dataset()
     for element in dataset:
-        if not (element.tag.is_private or element.keyword in _PIXELS) and _is_valid(element):
+        if element.keyword not in _PIXELS and _is_valid(element):
             header.add(deepcopy(element))
     for name in _CARRIED:
         if name not in header:
             setattr(header, name, "")
+    header.SpecificCharacterSet = "ISO_IR 192"  # all texts are decoded by now, and UTF-8 writes any of them
     if not all(name in header for name in _PLACE):
         for name in _PLACE[:2]:  # a place in space that is only half known
             header.pop(name, None)
@@ -144,9 +149,11 @@ def _is_valid(element: DataElement) -> bool:
     from pydicom.config import RAISE
     from pydicom.valuerep import validate_value
 
-    if element.VR not in ("AS", "DA", "DS", "DT", "IS", "TM", "UI"):
-        return True
     values = element.value if element.VM > 1 else [element.value]
+    if element.VR == "UI":  # zeros before a number are against the rules, but there are such devices
+        return all(_UID.fullmatch(str(value)) for value in values)
+    if element.VR not in ("AS", "DA", "DS", "DT", "IS", "TM"):
+        return True
     try:
         for value in values:
             if value is not None:

@@ -94,13 +94,13 @@ def open_dicom(path: str | os.PathLike[str], max_pixels: int) -> DicomPhoto:
 
 
 def read_dicom(path: str | os.PathLike[str]) -> Dataset:
-    """Read a DICOM object.
+    """Read a DICOM object, without what is private or cannot be read in it.
 
     Args:
         path: a DICOM file (PS3.10).
 
     Returns:
-        The object.
+        The object; every element of it has been parsed.
 
     Raises:
         InputError: the file is no DICOM file, or damaged.
@@ -109,12 +109,27 @@ def read_dicom(path: str | os.PathLike[str]) -> Dataset:
     _check_inflated(path)
     try:
         dataset = pydicom.dcmread(path)
-        dataset.file_meta.TransferSyntaxUID  # noqa: B018 (raises where there is none)
+        dataset.file_meta.TransferSyntaxUID.is_encapsulated  # noqa: B018 (raises where it is none)
+        for tag in list(dataset.keys()):
+            if tag.is_private or not _is_readable(dataset, tag):
+                del dataset[tag]
     except Exception as error:  # damaged bytes fail in every way there is, and what is said may quote them
         raise InputError(
             f"this is no DICOM file, or a damaged one ({type(error).__name__}); replace it or leave it out."
         ) from None
     return dataset
+
+
+def _is_readable(dataset: Dataset, tag: int) -> bool:
+    # pydicom parses an element when it is first looked at
+    try:
+        value = dataset[tag].value
+        for item in value if dataset[tag].VR == "SQ" else ():
+            for _ in item.iterall():
+                pass
+    except Exception:
+        return False
+    return True
 
 
 def check_photo(dataset: Dataset, max_pixels: int) -> DicomPhoto:

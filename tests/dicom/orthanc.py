@@ -6,10 +6,13 @@ import json
 import re
 import shutil
 import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +47,15 @@ class Orthanc:
         folder: its configuration, log and database.
         dicom: port of its DICOM node.
         http: port of its web server.
-        scheme: http or https.
     """
 
     folder: Path
     dicom: int
     http: int
-    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://localhost:{self.http}"
+        return f"http://localhost:{self.http}"
 
     @property
     def dicomweb(self) -> str:
@@ -98,9 +99,7 @@ def running(folder: Path, dicom: int | None = None, **settings: Any) -> Iterator
         **settings: of its configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    orthanc = Orthanc(
-        folder, dicom or free_port(), free_port(), "https" if settings.get("SslEnabled") else "http"
-    )
+    orthanc = Orthanc(folder, dicom or free_port(), free_port())
     (folder / "filter.lua").write_text(_LUA)
     config: Mapping[str, Any] = {
         "StorageDirectory": str(folder / "db"),
@@ -130,3 +129,43 @@ def running(folder: Path, dicom: int | None = None, **settings: Any) -> Iterator
             process.terminate()
             process.wait(30)
             (folder / "log").open("a").write("stopped\n")
+
+
+@contextmanager
+def behind_tls(port: int, certificate: Path) -> Iterator[int]:
+    """Speak TLS in front of a server on loopback, as a proxy does; Debian's Orthanc crashes when it does so itself.
+
+    Args:
+        port: of the server.
+        certificate: file of the key and the certificate.
+
+    Yields:
+        The port to speak TLS with.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    class Pump(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                suppress(OSError),
+                socket.create_connection(("127.0.0.1", port)) as plain,
+                context.wrap_socket(self.request, server_side=True) as secure,
+            ):
+                back = threading.Thread(target=self._pump, args=(plain, secure), daemon=True)
+                back.start()
+                self._pump(secure, plain)
+                back.join()
+
+        def _pump(self, source: socket.socket, target: socket.socket) -> None:
+            with suppress(OSError):
+                while block := source.recv(1 << 16):
+                    target.sendall(block)
+            with suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pump) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()

@@ -19,7 +19,7 @@ from dermaseg_monai.dicom.archive import Archive, read_credentials
 from dermaseg_monai.dicom.dicomweb import Tally, parse_query, run_dicomweb
 from dermaseg_monai.errors import InputError
 from tests.dicom.objects import disc_object, needs, rgb_of, run, save
-from tests.dicom.orthanc import Orthanc, needs_orthanc, running
+from tests.dicom.orthanc import Orthanc, behind_tls, needs_orthanc, running
 
 
 def _send(orthanc: Orthanc, *paths: Path) -> None:
@@ -83,18 +83,14 @@ def test_tls_and_credentials(tmp_path: Path, lesion: dict[str, Any], monkeypatch
         ["openssl", *words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
     )
     both.write_bytes(key.read_bytes() + certificate.read_bytes())
-    secured = {
-        "SslEnabled": True,
-        "SslCertificate": str(both),
-        "AuthenticationEnabled": True,
-        "RegisteredUsers": {"derma": "hidden"},
-    }
+    secured = {"AuthenticationEnabled": True, "RegisteredUsers": {"derma": "hidden"}}
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps({"user": "derma", "password": "hidden"}))
     file.chmod(0o600)
-    with running(tmp_path / "orthanc", **secured) as orthanc:
+    with running(tmp_path / "orthanc", **secured) as orthanc, behind_tls(orthanc.http, both) as port:
         _send(orthanc, save(disc_object(), tmp_path / "a.dcm"))
-        ask = lambda **what: run_dicomweb(orthanc.dicomweb, query="", **what, **lesion)  # noqa: E731
+        url = f"https://localhost:{port}/dicom-web"
+        ask = lambda **what: run_dicomweb(url, query="", **what, **lesion)  # noqa: E731
         with pytest.raises(InputError, match=r"certificate of localhost:\d+ is not trusted"):
             ask(credentials=str(file))
         with pytest.raises(InputError, match="refuses access"):

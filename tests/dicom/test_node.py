@@ -61,6 +61,10 @@ def settings(port: int, peer: int, spool: Path, lesion: dict[str, Any]) -> dict[
 @needs("storescu")
 def test_a_day_at_the_clinic(tmp_path: Path, lesion: dict[str, Any]) -> None:
     photos = [save(disc_object(f"{index}", shift=index), tmp_path / f"{index}.dcm") for index in range(4)]
+    # names that libraries would comment on
+    odd = disc_object("0", shift=0)
+    odd.PatientName = "Müller"
+    save(odd, photos[0])
     bad = disc_object("bad")
     bad.PhotometricInterpretation = "YBR_FULL_422"
     save(bad, tmp_path / "bad.dcm")

@@ -261,10 +261,46 @@ def test_what_is_logged_names_no_patient(
         assert secret not in said
 
 
+@pytest.mark.parametrize("charset", ["ISO_IR 100", ["", "ISO 2022 IR 87"], "ISO_IR 192", None])
+def test_names_in_any_letters(charset: Any, tmp_path: Path, lesion: dict[str, Any]) -> None:
+    dataset = disc_object()
+    dataset.PatientName = name = "Yamada^Tarou=山田^太郎" if isinstance(charset, list) else "Müller^Änne"
+    if charset is None:
+        del dataset.SpecificCharacterSet
+        dataset.PatientName = name = "Smith^Ann"
+    else:
+        dataset.SpecificCharacterSet = charset
+    predict_dicom(save(dataset, tmp_path / "a.dcm"), tmp_path / "out", outline=True, **lesion)
+    for path in (tmp_path / "out").glob("*.dcm"):
+        assert str(dcmread(path).PatientName) == name
+
+
+def test_uids_against_the_rules_are_kept(tmp_path: Path, lesion: dict[str, Any]) -> None:
+    dataset = disc_object()
+    dataset.StudyInstanceUID = "1.2.003.04"
+    predict_dicom(save(dataset, tmp_path / "a.dcm"), tmp_path / "out", **lesion)
+    assert dcmread(tmp_path / "out" / "a_report.dcm").StudyInstanceUID == "1.2.003.04"
+
+
+def test_damaged_headers(tmp_path: Path, lesion: dict[str, Any]) -> None:
+    """Bytes overwritten in the header: results, or a reason, never a traceback."""
+    raw = save(disc_object(), tmp_path / "whole.dcm").read_bytes()
+    (tmp_path / "in").mkdir()
+    for seed in range(60):
+        damaged, random = bytearray(raw), np.random.default_rng(seed)
+        for place in random.integers(132, len(raw) - 48 * 64 * 3, 3):
+            damaged[place] = random.integers(256)
+        (tmp_path / "in" / f"{seed}.dcm").write_bytes(bytes(damaged))
+    table = predict_dicom(tmp_path / "in", tmp_path / "out", **lesion)
+    assert len(table) > 5
+    for id in table["id"]:
+        assert _segments(tmp_path / "out" / f"{id}_segmentation.dcm").any()
+
+
 def test_what_names_no_study_is_refused(tmp_path: Path, lesion: dict[str, Any]) -> None:
     dataset = disc_object()
     del dataset.StudyInstanceUID
-    with pytest.raises(InputError, match="has no StudyInstanceUID, so that results cannot be filed"):
+    with pytest.raises(InputError, match="has no valid StudyInstanceUID, so that results cannot be filed"):
         predict_dicom(save(dataset, tmp_path / "a.dcm"), tmp_path / "out", **lesion)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no DICOM file"):
