@@ -1,12 +1,13 @@
 r"""Make the most of a GPU that is there for some minutes: check it, measure it, train on it, pack what came of it.
 
-    python scripts/gpu_minutes.py --dataset_dir DATA --output OUT --minutes 9 [--weights DIR] [--at_once 5]
-        [--bench True] [--lesion a,b] [--attribute a,b] [--overrides "{'max_epochs': 1}"]
+    python scripts/gpu_minutes.py --dataset_dir DATA --output OUT --minutes 9 [--weights DIR] [--at_once 3]
+        [--check True] [--bench True] [--lesion a,b] [--attribute a,b] [--overrides "{'max_epochs': 1}"]
 
 1. The tests of what only a GPU does (``tests/engines``), beside the rest.
 2. Training throughput of three networks (``benchmarks/training.py``), before the trainings begin.
 3. Trainings side by side, each scored on the test split: two studies, of lesion boundaries and of attributes, in the
-   order of value. None is started that would not end in time; the same command goes on with the others.
+   order of value. None is started that would not end in time; the same command goes on with the others. Side by side
+   they fill the GPU's gaps, but each takes longer: with too many at once, none is done when the time is over.
 4. In ``OUT/pack``, files of less than 16 MB, 60 MB in all: scores, histories and logs of all runs, and the weights, in
    half precision, of as many as go in, the best flagship first. ``cat weights.tar.* | tar x`` unpacks them.
 
@@ -98,7 +99,8 @@ def main(
     output: str,
     minutes: float = 9.0,
     weights: str = "weights",
-    at_once: int = 5,
+    at_once: int = 3,
+    check: bool = True,
     bench: bool = True,
     lesion: str | Sequence[str] = (),
     attribute: str | Sequence[str] = (),
@@ -108,11 +110,12 @@ def main(
     ends = time.monotonic() + 60 * minutes
     goal = Path(output).absolute()
     goal.mkdir(parents=True, exist_ok=True)
-    checks = _start(goal, "checks", ["-m", "pytest", "-q", "-p", "no:cacheprovider", *_checks()])
+    running = []
+    if check:
+        running.append(_start(goal, "checks", ["-m", "pytest", "-q", "-p", "no:cacheprovider", *_checks()]))
     if bench:
         _bench(goal, dataset_dir)
     studies = {"lesion": (LESION, lesion), "attribute": (ATTRIBUTE, attribute)}
-    running = []
     for task, (variants, names) in studies.items():
         chosen = {
             name: variants[name]
@@ -131,7 +134,7 @@ def main(
                 for text in (f"--{key}", str(value))
             ]
             running.append(_start(goal, task, ["-m", "dermaseg_monai", "study", "run", str(path), *given]))
-    for process in [*running, checks]:
+    for process in running:
         process.wait()
     pack(goal)
 
@@ -220,12 +223,11 @@ def pack(goal: Path) -> None:
 
 
 def _by_value(goal: Path) -> list[Path]:
-    """The weights of the runs that ended: the best flagship of each task, then the other networks, then the rest."""
+    """All weights, also of runs that were stopped: the best flagship of each task, other networks, then the rest."""
     flagships, others = [], []
-    for record in goal.glob("runs/*/*/seed*/run.json"):
-        run = record.parent
-        if json.loads(record.read_text())["status"] == "finished":
-            (flagships if run.parent.name.startswith("flagship") else others).append(run)
+    for model in goal.glob("runs/*/*/seed*/models/model.pt"):
+        run = model.parents[1]
+        (flagships if run.parent.name.startswith("flagship") else others).append(run)
     flagships.sort(key=_validation_jaccard, reverse=True)
     best = {run.parents[1]: run for run in reversed(flagships)}.values()
     names = list(LESION)

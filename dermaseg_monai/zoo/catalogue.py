@@ -466,6 +466,27 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
         train={"learning_rate": 2e-4},
     ),
     Bundle(
+        name="attribute_mobilenetv2_unet",
+        title="MobileNetV2 U-Net for dermoscopic attributes",
+        summary="The attributes' flagship: a MobileNetV2 encoder under a light U-Net decoder, fast on a CPU.",
+        network={
+            "_target_": "dermaseg_monai.networks.MobileNetV2UNet",
+            "in_channels": 3,
+            "out_channels": 5,
+        },
+        parameters=3_328_597,
+        own_recipe=_ATTRIBUTE_RECIPE.format(rate="1e-3") + f", {_FROM_IMAGENET}",
+        references=(
+            "Sandler et al. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018. arXiv:1801.04381",
+            _UNET,
+            *_ISIC,
+        ),
+        mode="multilabel",
+        encoder_weights=_IMAGENET,
+        train={"learning_rate": 1e-3},
+        scores={"micro_jaccard": 0.3452, "macro_jaccard": 0.1675, "macro_dice": 0.2639, "mean_auc": 0.9422},
+    ),
+    Bundle(
         name="attribute_resnet101_aspp_unet",
         title="ResNet-101 U-Net with ASPP for dermoscopic attributes",
         summary="A ResNet-101 encoder, an atrous pyramid (dilations 2, 3, 4) on its last volume, five logits.",
