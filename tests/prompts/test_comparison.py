@@ -29,6 +29,7 @@ from dermaseg_monai.prompts import (
     SamPreprocessd,
     format_table,
 )
+from dermaseg_monai.prompts import __main__ as command
 from dermaseg_monai.prompts.comparison import ORACLE
 from dermaseg_monai.transforms import Foregroundd, LoadPhotod, Restored, SaveMaskd, Thresholdd
 from tests.prompts.helpers import TINY, write_discs
@@ -184,3 +185,17 @@ def test_engine_hands_each_photo_its_prompt(tmp_path: Path, data: list[dict[str,
         mask = read_mask(tmp_path / "masks" / f"{item['id']}_segmentation.png")
         truth = read_mask(item["label"]) if name == "oracle" else shifted(item["image"])
         np.testing.assert_array_equal(mask, truth)
+
+
+def test_a_command_scores_the_photos_it_is_asked_for(
+    tmp_path: Path, data: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = {"training": data[:1], "validation": data[1:]}
+    (tmp_path / "datalist.json").write_text(json.dumps(prepared))
+    torch.save(SamNetwork(TINY).state_dict(), tmp_path / "weights.pth")
+    monkeypatch.setattr(command, "SamNetwork", lambda *_: BoxFiller(TINY))
+    shared = {"dataset_dir": str(tmp_path), "weights": str(tmp_path / "weights.pth"), "section": "validation"}
+    for item in data:
+        (tmp_path / f"{item['id']}_segmentation.png").write_bytes(Path(item["label"]).read_bytes())
+    command.compare(**shared, output_dir=str(tmp_path / "out"), predicted_by=str(tmp_path), images=2)
+    assert pd.read_csv(tmp_path / "out" / "prompt_scores.csv")["id"].nunique() == 2
