@@ -1,0 +1,47 @@
+"""The numbers of the README, the documentation and the catalogue are those of the files in ``results/``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dermaseg_monai.zoo.catalogue import get_bundle
+
+ROOT = Path(__file__).parents[1]
+
+
+def summary(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "results" / name / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_lesion_rows() -> None:
+    metrics = summary("lesion_unet")["metrics"]
+    cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in metrics]
+    assert " | ".join(cells[:4]) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert " | ".join(cells) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_lesion_means_are_those_of_the_images() -> None:
+    table = pd.read_csv(ROOT / "results" / "lesion_unet" / "metrics.csv")
+    found = {name: table[name].mean() for name in ("dice", "jaccard", "threshold_jaccard", "accuracy")}
+    metrics = summary("lesion_unet")["metrics"]
+    assert found == pytest.approx({name: metrics[name]["mean"] for name in found}, abs=1e-5)
+    assert len(table) == 389
+
+
+def test_attribute_scores() -> None:
+    content = summary("attribute_mobilenetv2_unet")
+    found = {
+        "micro_jaccard": content["micro"]["jaccard"],
+        "macro_jaccard": content["macro"]["jaccard"],
+        "macro_dice": content["macro"]["dice"],
+        "mean_auc": content["macro"]["roc_auc"],
+    }
+    assert get_bundle("attribute_mobilenetv2_unet").scores == pytest.approx(found, abs=5e-5)
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for values in content["attributes"].values():
+        assert f"{values['jaccard']:.4f} | {values['dice']:.4f} | {values['roc_auc']:.3f} |" in text
