@@ -95,7 +95,9 @@ def run_study(
     ended = run_batch(runs, batch)
     for each, plan in zip(studies, plans, strict=True):
         finished = sum(run in plan for run in ended["finished"])
-        print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {output}/{each.name}")
+        print(
+            f"{each.name}: {finished} of {len(plan)} runs are finished, in {output}/{each.name}", flush=True
+        )
         if bundle is not None and finished == len(plan):
             print(f"scores of every image by the training without its fold: {write_out_of_fold(plan)}")
     left = [

@@ -266,7 +266,7 @@ def test_an_empty_list_is_refused(tmp_path) -> None:
 
 def test_shapes_must_agree(data, tmp_path) -> None:
     Image.open(data[2]["image"]).resize((30, 30)).save(data[2]["image"])
-    Image.open(data[2]["label"]).resize((30, 30)).save(data[2]["label"])
+    Image.open(data[2]["label"]).resize((30, 30), Image.Resampling.NEAREST).save(data[2]["label"])
     unfitted = Compose([LoadPhotod(keys="image"), LoadMaskd(keys="label")])
     with pytest.raises(InputError, match=r"disc_2\.png becomes \(3, 30, 30\) .* \(3, 40, 48\); resize"):
         open_store(data, unfitted, tmp_path / "cache")

@@ -65,6 +65,7 @@ def test_monai_downloads_trains_evaluates_and_infers(store: Path, prepared: Path
         run_id="training",
         config_file=configs["train"],
         **settings,
+        encoder_weights="$None",
         max_epochs=1,
         output_dir=str(tmp_path / "train"),
     )
