@@ -26,7 +26,7 @@ from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 from tests.web import running_server
 
 fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
-pytest.importorskip("httpx", reason="httpx is not installed")
+pytest.importorskip("httpx2", reason="httpx2 is not installed")
 
 Client = Callable[..., Any]
 

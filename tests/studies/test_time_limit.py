@@ -193,7 +193,8 @@ def test_runs_side_by_side_are_interrupted_when_the_time_is_over(executor: str, 
     words = ["--executor", executor, "--cpus_per_run", (os.cpu_count() or 1) / 2]
     begin = time.monotonic()
     said = finish(command(study, dataset, output, *words, "--minutes", 0.75), code=1)
-    assert time.monotonic() - begin < 45 + 40  # the rest is for Python and Ray to start and end
+    # far from the twenty minutes of an endless run; Python and Ray take their time to start and end on slow machines
+    assert time.monotonic() - begin < 45 + 240
     assert "small: 0 of 3 runs are finished" in said
     assert "  interrupted: small/endless/seed0, small/endless/seed1\n" in said
     assert "small/endless/seed2 is not started: the time is over" in said
