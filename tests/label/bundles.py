@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from PIL import Image
 
 from dermaseg_monai.data.isic2018 import ARCHIVES, ATTRIBUTE_SUFFIXES, LESION_SUFFIX
+from dermaseg_monai.networks.blocks import Head
 from dermaseg_monai.transforms import normalise_photo
 from dermaseg_monai.zoo.config_ids import set_id
 from dermaseg_monai.zoo.folders import bundle_folder
@@ -49,6 +50,8 @@ def write_weights(bundle: Path, phantoms: Path | None = None) -> Path:
         _learn(network, phantoms, [(folder, suffix) for suffix in suffixes], config["image_size"])
     (bundle / "models").mkdir(exist_ok=True)
     torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    # those that an earlier training fitted belong to its own weights
+    (bundle / "models" / "thresholds.json").unlink(missing_ok=True)
     return bundle
 
 
@@ -66,9 +69,15 @@ def _learn(
         [small(folder / f"{path.stem}{suffix}") >= 128 for folder, suffix in channels] for path in photos
     ]
     target = torch.from_numpy(np.array(masks)).float()
-    loss = torch.nn.BCEWithLogitsLoss(pos_weight=(1 - target).sum() / target.sum())
+    # steps are few: heads that start small and classes of a few pixels would all give one answer everywhere
+    for module in network.modules():
+        if isinstance(module, Head):
+            torch.nn.Conv2d.reset_parameters(module)
+    present = target.sum(dim=(0, 2, 3))
+    weight = ((len(target) * target[0, 0].numel() - present) / present.clamp(min=1)).clamp(max=50)
+    loss = torch.nn.BCEWithLogitsLoss(pos_weight=weight[:, None, None])
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    for _ in range(10):
+    for _ in range(30):
         optimizer.zero_grad()
         loss(network.train()(normalise_photo(image)), target).backward()
         optimizer.step()
