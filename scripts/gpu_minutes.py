@@ -75,19 +75,7 @@ LESION: dict[str, tuple[str, dict[str, Any]]] = {
 """Bundle and overrides by the variant's name; first what is worth most."""
 
 ATTRIBUTE: dict[str, tuple[str, dict[str, Any]]] = {
-    "flagship": (
-        "attribute_convnext_unet",
-        {
-            "network_def": {
-                "_target_": "dermaseg_monai.networks.MobileNetV2UNet",
-                "in_channels": 3,
-                "out_channels": 5,
-                "encoder_weights": "@encoder_start",
-            },
-            "encoder_weights": _MOBILENET,
-            "learning_rate": 1e-3,
-        },
-    ),
+    "flagship": ("attribute_mobilenetv2_unet", {"encoder_weights": _MOBILENET}),
 }
 
 LARGEST_PIECE = 15_500_000  # bytes
