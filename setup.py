@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent
 # a build backend does not look where its setup.py is; the modules below need nothing but Python
 sys.path.insert(0, str(ROOT))
 
-from dermaseg_monai.zoo.catalogue import BUNDLES  # noqa: E402
-from dermaseg_monai.zoo.contents import bundle_files  # noqa: E402
+from dermaseg_monai.bundle.catalogue import BUNDLES  # noqa: E402
+from dermaseg_monai.bundle.files import bundle_files  # noqa: E402
 
 
 class BuildWithBundles(build_py):

@@ -25,7 +25,7 @@ import httpx2
 import numpy as np
 from PIL import Image
 
-from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.datasets.phantoms import render_phantom
 
 SIDES = ((816, 612), (1280, 960), (2000, 1500), (2560, 1920), (3264, 2448), (4000, 3000))
 """(width, height): 0.5, 1.2, 3, 4.9, 8 and 12 megapixels."""

@@ -19,9 +19,9 @@ from kornia import augmentation
 from kornia.constants import DataKey
 from report import show
 
-from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.datasets.phantoms import render_phantom
 from dermaseg_monai.transforms import BatchAugment
-from dermaseg_monai.zoo.folders import bundle_folder
 
 
 def main(bundle: str = "lesion_mobilenetv2_unet", repeats: int = 50, json: bool = False) -> None:

@@ -20,15 +20,15 @@ from typing import Any
 import fire
 import numpy as np
 import torch
-from apart import apart
+from fresh_process import in_fresh_process
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 from report import show
 
-from dermaseg_monai.data.phantoms import render_phantom
-from dermaseg_monai.engines import autocast
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.datasets.phantoms import render_phantom
 from dermaseg_monai.transforms import normalise_photo
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.utils.precision import autocast
 
 
 def main(
@@ -45,7 +45,7 @@ def main(
         times: dict[str, list[float]] = {name: [] for name in ALTERNATIVES}
         for _ in range(repeats):
             for name, seconds in times.items():
-                seconds.append(apart(measure, name, bundle, home, photos))
+                seconds.append(in_fresh_process(measure, name, bundle, home, photos))
         medians = {name: statistics.median(seconds) for name, seconds in times.items()}
         rows = [
             {

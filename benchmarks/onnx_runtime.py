@@ -24,12 +24,12 @@ from monai.bundle import onnx_export
 from monai.bundle.config_parser import ConfigParser
 from report import show
 
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.weights import load_weights
 from dermaseg_monai.data import load_datalist
-from dermaseg_monai.engines import load_weights
+from dermaseg_monai.inference.quantise import network_inputs, quantise
 from dermaseg_monai.metrics import SegmentationMetric
-from dermaseg_monai.quantise import network_inputs, quantise
 from dermaseg_monai.transforms import Fitd, LoadMaskd
-from dermaseg_monai.zoo.folders import bundle_folder
 
 Network = Callable[[np.ndarray], np.ndarray]
 

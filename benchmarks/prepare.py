@@ -53,7 +53,7 @@ def one(way: str, source: str, output: str) -> None:
         Path(output).mkdir()
         plain(source, output)
     else:
-        from dermaseg_monai.data import prepare
+        from dermaseg_monai.datasets import prepare
 
         prepare(source, output)
     count = len(list((Path(source) / "images").iterdir()))

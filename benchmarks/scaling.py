@@ -26,7 +26,7 @@ from report import show
 
 def main(images: int = 250, factors: list[int] | None = None, size: int = 128, json: bool = False) -> None:
     """Measure every factor and print the table."""
-    from dermaseg_monai.data.phantoms import write_phantoms
+    from dermaseg_monai.datasets.phantoms import write_phantoms
 
     factors = factors or [1, 4, 16]
     with tempfile.TemporaryDirectory() as folder:

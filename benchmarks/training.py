@@ -30,7 +30,7 @@ from typing import Any
 
 import fire
 import torch
-from apart import apart as in_fresh_process
+from fresh_process import in_fresh_process as in_fresh_process
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from report import show
@@ -38,12 +38,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, read_image
 from torchvision.transforms import v2
 
-from dermaseg_monai.data import load_datalist, prepare
-from dermaseg_monai.data.phantoms import write_phantoms
-from dermaseg_monai.engines import autocast
-from dermaseg_monai.engines.allocator import keep_freed_memory
-from dermaseg_monai.engines.graphs import GraphedStep
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.data import load_datalist
+from dermaseg_monai.datasets import prepare
+from dermaseg_monai.datasets.phantoms import write_phantoms
+from dermaseg_monai.engines.cuda_graph import GraphedStep
+from dermaseg_monai.engines.malloc import keep_freed_memory
+from dermaseg_monai.utils.precision import autocast
 
 
 def main(bundle: str | Sequence[str] = "lesion_mobilenetv2_unet", **settings: Any) -> None:

@@ -26,8 +26,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from dermaseg_monai.data import list_photos
-from dermaseg_monai.measurements import measure_lesion
-from dermaseg_monai.predict import predict
+from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.transforms import read_mask
 
 BATCH = 25

@@ -31,4 +31,4 @@ if [ $made = no ]; then
 fi
 [ "${DERMASEG_LABEL_SETUP:-}" = only ] && exit 0
 [ $# -gt 0 ] || set -- --help
-exec "$venv/bin/python" -m dermaseg_monai.label "$@"
+exec "$venv/bin/python" -m dermaseg_monai.monai_label "$@"

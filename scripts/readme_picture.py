@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from dermaseg_monai.data.phantoms import Phantom, render_phantom
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.datasets.phantoms import Phantom, render_phantom
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.predict import predict
-from dermaseg_monai.reports.panels import PREDICTION_COLOUR, TRUTH_COLOUR
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.utils.files import atomic_path
+from dermaseg_monai.visualize.panels import PREDICTION_COLOUR, TRUTH_COLOUR
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = "lesion_mobilenetv2_unet"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dermaseg_monai.studies.bundles import write_ablations
-from dermaseg_monai.zoo.render import write_bundles
+from dermaseg_monai.bundle.render import write_bundles
+from dermaseg_monai.studies.run_bundles import write_ablations
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parent.parent / "bundles"

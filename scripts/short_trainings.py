@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.data import load_datalist
-from dermaseg_monai.files import atomic_path
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import aggregate, confusion_counts
-from dermaseg_monai.zoo.catalogue import BUNDLES
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.utils.files import atomic_path
 
 SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy")
 

@@ -40,7 +40,7 @@ OPTIONS = [f"--{name}={value}" for name, value in TINY.items()] + ["--device", "
 EMBED = """
 import sys, torch
 from pathlib import Path
-from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache, SamNetwork
+from dermaseg_monai.sam import PREPROCESSING, EmbeddingCache, SamNetwork
 torch.manual_seed(0)
 network = SamNetwork(dict(image_size=64, patch_size=4, encoder_dim=32, encoder_depth=2, encoder_heads=2,
     global_blocks=[1], window_size=5, prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64)).eval()
@@ -275,10 +275,10 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
     import torch
     from PIL import Image
 
+    from dermaseg_monai.bundle.run import run_inference
     from dermaseg_monai.data import photos as loading
-    from dermaseg_monai.inference import run_inference
+    from dermaseg_monai.inference.predict import predict
     from dermaseg_monai.networks import UNet
-    from dermaseg_monai.predict import predict
 
     settings = {**TINY, "device": "$torch.device('cpu')", "amp": False}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,11 +12,11 @@ import pytest
 
 import dermaseg_monai.losses
 import dermaseg_monai.networks
-from dermaseg_monai.__main__ import Commands
+from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.definition import Bundle
+from dermaseg_monai.bundle.render import render
+from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.metrics import METRICS, REDUCTIONS
-from dermaseg_monai.zoo.bundle import Bundle
-from dermaseg_monai.zoo.catalogue import BUNDLES
-from dermaseg_monai.zoo.render import render
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

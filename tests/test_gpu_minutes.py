@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.data.discs import write_dataset
+from tests.disc_dataset import write_dataset
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "gpu_minutes.py"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from monai.bundle import run
 
-from dermaseg_monai.data import official_split, prepare
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.datasets import official_split, prepare
 
 IMAGES = 60
 

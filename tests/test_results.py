@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dermaseg_monai.zoo.catalogue import get_bundle
+from dermaseg_monai.bundle.catalogue import get_bundle
 
 ROOT = Path(__file__).parents[1]
 

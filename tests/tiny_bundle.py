@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from dermaseg_monai.zoo.folders import bundle_folder
-from tests.prompts.helpers import TINY, tiny_network
+from dermaseg_monai.bundle.folder import bundle_folder
+from tests.sam.helpers import TINY, tiny_network
 
 
 def write_tiny_bundle(folder: Path, base: str, seed: int = 0, **changes: Any) -> Path:

@@ -27,11 +27,11 @@ from dermaseg_monai.app.limits import MAX_PHOTO_BYTES, MAX_PHOTOS, Limits
 from dermaseg_monai.app.metrics import Metrics
 from dermaseg_monai.app.models import MAX_PIXELS, Model
 from dermaseg_monai.app.turns import Turns
-from dermaseg_monai.errors import InputError, OutputError, find_input_error, refusal
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.measurements import checked_scale
-from dermaseg_monai.prompts import Prompt
+from dermaseg_monai.inference.measurements import checked_scale
+from dermaseg_monai.sam import Prompt
 from dermaseg_monai.transforms import encode_mask
+from dermaseg_monai.utils.errors import InputError, OutputError, find_input_error, refusal
 
 Result = TypeVar("Result")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 MAX_PHOTO_BYTES = 64 * 2**20
 """Largest file that is taken."""

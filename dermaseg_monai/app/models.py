@@ -16,13 +16,13 @@ from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 from torch import nn
 
-from dermaseg_monai.engines.inferers import AXES
-from dermaseg_monai.engines.photos import predict_maps
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.prompts import Prompt, get_checkpoint, input_prompts
+from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.engines.photo_evaluator import predict_maps
+from dermaseg_monai.inferers.flips import AXES
+from dermaseg_monai.sam import Prompt, get_checkpoint, input_prompts
 from dermaseg_monai.transforms import LoadPhotod
-from dermaseg_monai.zoo.catalogue import BUNDLES
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.utils.errors import InputError
 
 MAX_PIXELS = 64_000_000
 """Largest photo that the page takes, in pixels: masks and maps are made at full size, in memory."""

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermaseg_monai.errors import InputError, OutputError, find_input_error, refusal
+from dermaseg_monai.utils.errors import InputError, OutputError, find_input_error, refusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,7 +72,7 @@ def run_app(
 
     from dermaseg_monai.app.limits import Limits
     from dermaseg_monai.app.models import find_models
-    from dermaseg_monai.engines.allocator import keep_freed_memory
+    from dermaseg_monai.engines.malloc import keep_freed_memory
 
     limits = limits or Limits()
     prefix = _checked_prefix(prefix)
@@ -185,7 +185,7 @@ def example_photo(seed: int) -> bytes:
     """A synthetic photo of a lesion, as JPEG."""
     from PIL import Image
 
-    from dermaseg_monai.data.phantoms import render_phantom
+    from dermaseg_monai.datasets.phantoms import render_phantom
 
     jpeg = io.BytesIO()
     Image.fromarray(render_phantom(seed, _PHANTOM_SIZE).image).save(jpeg, format="JPEG", quality=92)

@@ -16,12 +16,12 @@ from typing import Any
 
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import STATIC, example_photo
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_folder
-from dermaseg_monai.quantise import quantise
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.inference.quantise import quantise
 from dermaseg_monai.transforms import NormalisePhotod
 from dermaseg_monai.transforms.uncertainty import heat_palette
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import atomic_folder
 
 RUNTIME = "onnxruntime-web@1.30.0"
 """The npm package that runs networks in a browser."""

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.data import isic2018
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import as_text
+from dermaseg_monai.datasets import isic2018
 from dermaseg_monai.image_files import is_photo_file
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +57,14 @@ def load_datalist(
     folders = [Path(folder).expanduser().absolute() for folder in given]
     shares = list(fraction) if isinstance(fraction, Sequence) else [fraction] * len(folders)
     _check_arguments(folders, section, task, shares, fold)
-    contents = [_read(folder / DATALIST_NAME) for folder in folders]
+    contents = [_read(folder / isic2018.DATALIST_NAME) for folder in folders]
     _check_apart(folders, contents)
     items: list[dict[str, Any]] = []
     for folder, content, share in zip(folders, contents, shares, strict=True):
         names = {"folder": folder.name} if several else {}
         items += [{**item, **names} for item in _section(folder, content, section, task, share, fold)]
     if not items:
-        where = " and ".join(str(folder / DATALIST_NAME) for folder in folders)
+        where = " and ".join(str(folder / isic2018.DATALIST_NAME) for folder in folders)
         raise InputError(f"{where} has no image for {section}; prepare more images, or choose another split.")
     return items
 
@@ -111,7 +111,7 @@ def _check_apart(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) ->
     """An image that is in two folders would be trained on twice, or be trained on and tested."""
     seen: dict[str, Path] = {}
     for folder, content in zip(folders, contents, strict=True):
-        _check_ids(folder / DATALIST_NAME, content)
+        _check_ids(folder / isic2018.DATALIST_NAME, content)
         entries = [item for section in isic2018.SECTIONS for item in content.get(section) or ()]
         for name in {
             item["id"] for item in entries if isinstance(item, dict) and isinstance(item.get("id"), str)
@@ -125,7 +125,7 @@ def _check_apart(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) ->
 def _section(
     folder: Path, content: dict[str, Any], section: str, task: str, share: float, fold: int | None
 ) -> list[dict[str, Any]]:
-    path = folder / DATALIST_NAME
+    path = folder / isic2018.DATALIST_NAME
     source = "training" if section == FOLD else section
     items = content.get(source)
     if not isinstance(items, list):

@@ -12,10 +12,10 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from dermaseg_monai.data.parallel import bounded_map
-from dermaseg_monai.distributed import check_shares, rank, world_size
-from dermaseg_monai.errors import InputError, find_input_error
-from dermaseg_monai.files import as_text
+from dermaseg_monai.utils.distributed import check_shares, rank, world_size
+from dermaseg_monai.utils.errors import InputError, find_input_error
+from dermaseg_monai.utils.files import as_text
+from dermaseg_monai.utils.threads import bounded_map
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from queue import Queue
 import torch
 from torch.utils.data import Dataset
 
-from dermaseg_monai.data.store import Item, PixelStore, open_store
-from dermaseg_monai.distributed import check_shares, rank, world_size
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.data.pixel_cache import Item, PixelCache, open_pixel_cache
+from dermaseg_monai.utils.distributed import check_shares, rank, world_size
+from dermaseg_monai.utils.errors import InputError
 
 Batch = dict[str, torch.Tensor]
 
@@ -26,7 +26,7 @@ class ResidentDataset(Dataset):
 
     Args:
         data: items ``{"image": path, "label": path or list of paths}``.
-        transform: loads and resizes one item to uint8 tensors (see :func:`open_store`).
+        transform: loads and resizes one item to uint8 tensors (see :func:`open_pixel_cache`).
         cache_dir: folder of the decoded store.
         device: where batches are needed.
         budget: share of the device's free memory that the set may fill, 0 to 1.
@@ -53,14 +53,14 @@ class ResidentDataset(Dataset):
         return {"image": self.store.images[index], "label": self.store.labels[index]}
 
     @cached_property
-    def store(self) -> PixelStore:
+    def store(self) -> PixelCache:
         """The decoded pixels, on the device where they fit, else memory-mapped."""
-        store = open_store(self.data, self.transform, self.cache_dir)
+        store = open_pixel_cache(self.data, self.transform, self.cache_dir)
         if (
             self.device.type == "cuda"
             and store.bytes <= self.budget * torch.cuda.mem_get_info(self.device)[0]
         ):
-            return PixelStore(store.images.to(self.device), store.labels.to(self.device))
+            return PixelCache(store.images.to(self.device), store.labels.to(self.device))
         return store
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from dermaseg_monai.data.masks import mask_batches
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 
 def repeat_factors(dataset: Any, threshold: float) -> torch.Tensor | None:

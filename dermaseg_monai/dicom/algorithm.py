@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.files import sha256
+from dermaseg_monai.utils.files import sha256
 
 MANUFACTURER = "DermaSeg-MONAI"
 

@@ -15,7 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 TOKEN, USER, PASSWORD = "DERMASEG_DICOMWEB_TOKEN", "DERMASEG_DICOMWEB_USER", "DERMASEG_DICOMWEB_PASSWORD"
 """Environment variables that credentials are read from."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from dermaseg_monai.data.isic2018 import ATTRIBUTES
+from dermaseg_monai.datasets.isic2018 import ATTRIBUTES
 
 PRIVATE_SCHEME = "99DERMASEG"
 

@@ -17,20 +17,20 @@ from monai.bundle import ConfigParser
 from PIL import Image
 from pydicom import Dataset
 
-from dermaseg_monai.data.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.run import check_inference, check_places, run_inference
+from dermaseg_monai.datasets.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
 from dermaseg_monai.dicom.algorithm import describe_algorithm
 from dermaseg_monai.dicom.identity import derived_uid
 from dermaseg_monai.dicom.outline import make_outline
 from dermaseg_monai.dicom.report import make_report
 from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
-from dermaseg_monai.engines import PhotoSummary
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import read_table, write_bytes
+from dermaseg_monai.handlers import PredictionTable
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.inference import check_inference, check_places, run_inference
-from dermaseg_monai.predict import draw_overlays
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.inference.predict import draw_overlays
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import read_table, write_bytes
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Deriver:
         self.algorithm = describe_algorithm(folder, weights, overrides)
         self.outline = outline
         # it would say for each batch where the masks are, which is not where they stay
-        logging.getLogger(PhotoSummary.__module__).setLevel(logging.WARNING)
+        logging.getLogger(PredictionTable.__module__).setLevel(logging.WARNING)
         parser = ConfigParser()
         parser.read_config(folder / "configs" / "inference.json")
         parser.update({"bundle_root": str(folder), **self.settings})

@@ -13,8 +13,8 @@ from typing import Any
 from dermaseg_monai.dicom.archive import Answer, Archive, read_credentials
 from dermaseg_monai.dicom.derive import Deriver
 from dermaseg_monai.dicom.source import PHOTO_CLASSES, NoPhotoError, Source, read_sources
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import write_bytes
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import write_bytes
 
 logger = logging.getLogger(__name__)
 

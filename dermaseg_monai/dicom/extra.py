@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import warnings
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 _LIBRARIES = ("highdicom", "pydicom", "pynetdicom", "requests")
 _TALKATIVE = ("highdicom", "pydicom", "pynetdicom", "urllib3")

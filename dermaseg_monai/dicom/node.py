@@ -19,7 +19,7 @@ from dermaseg_monai.dicom.derive import Deriver
 from dermaseg_monai.dicom.peer import Sender, parse_peer
 from dermaseg_monai.dicom.source import PHOTO_CLASSES, NoPhotoError, read_sources
 from dermaseg_monai.dicom.spool import MAX_ATTEMPTS, Spool, owned
-from dermaseg_monai.errors import InputError, OutputError, explained
+from dermaseg_monai.utils.errors import InputError, OutputError, explained
 
 logger = logging.getLogger(__name__)
 

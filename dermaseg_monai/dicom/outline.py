@@ -23,7 +23,7 @@ def make_outline(source: Source, overlay: Path, algorithm: Algorithm) -> SCImage
 
     Args:
         source: the photo.
-        overlay: the JPEG that :func:`dermaseg_monai.reports.overlay.draw_overlay` wrote.
+        overlay: the JPEG that :func:`dermaseg_monai.visualize.overlay.draw_overlay` wrote.
         algorithm: what made the masks.
 
     Returns:

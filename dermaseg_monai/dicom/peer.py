@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dermaseg_monai.dicom.spool import Parcel, Spool
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, DermoscopicPhotographyImageStorage, ExplicitVRLittleEndian
 
-from dermaseg_monai.data.isic2018 import ARCHIVES
+from dermaseg_monai.datasets.isic2018 import ARCHIVES
 from dermaseg_monai.dicom import codes
 from dermaseg_monai.dicom.algorithm import MANUFACTURER
 from dermaseg_monai.dicom.identity import derived_uid
-from dermaseg_monai.files import atomic_path
 from dermaseg_monai.image_files import read_photo
+from dermaseg_monai.utils.files import atomic_path
 
 FOLDER = "DICOM"
 """The folder of the objects, beside the official ones."""
@@ -31,7 +31,7 @@ def write_dicom_phantoms(output: str | os.PathLike[str]) -> Path:
     Each is a patient and a study of its own, invented; the same phantoms give the same objects.
 
     Args:
-        output: folder that :func:`dermaseg_monai.data.phantoms.write_phantoms` wrote.
+        output: folder that :func:`dermaseg_monai.datasets.phantoms.write_phantoms` wrote.
 
     Returns:
         The folder of the objects.

@@ -14,8 +14,8 @@ import pandas as pd
 from dermaseg_monai.data.photos import check_any
 from dermaseg_monai.dicom.derive import Derived, Deriver, failure
 from dermaseg_monai.dicom.source import NoPhotoError, Source, find_objects, read_sources
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def predict_dicom(
     outline: bool = False,
     **overrides: Any,
 ) -> pd.DataFrame:
-    """Segment the photos of a DICOM study, as :func:`dermaseg_monai.predict.predict` does, with DICOM objects beside.
+    """Segment the photos of a DICOM study, as ``dermaseg predict`` does, with DICOM objects beside.
 
     Args:
         photos: a DICOM file, or a folder of them, also in folders inside; what is no photo is passed over.

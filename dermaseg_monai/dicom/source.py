@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dermaseg_monai.dicom.algorithm import MANUFACTURER
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import MAX_PIXELS
 from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, read_dicom
+from dermaseg_monai.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset

@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_folder, atomic_path, write_bytes, write_text
 from dermaseg_monai.studies.lock import LockedError, locked
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import atomic_folder, atomic_path, write_bytes, write_text
 
 MAX_ATTEMPTS = 5
 """How often a photo may be begun: one that ends the whole process each time is set aside."""

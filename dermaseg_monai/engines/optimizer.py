@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from dermaseg_monai.distributed import unwrapped
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.distributed import unwrapped
+from dermaseg_monai.utils.errors import InputError
 
 _FUSED = (Adam, AdamW, SGD)
 

@@ -10,13 +10,13 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
-from dermaseg_monai.distributed import share_buffers, world_size
-from dermaseg_monai.engines.allocator import keep_freed_memory
-from dermaseg_monai.engines.events import StepEvents
-from dermaseg_monai.engines.graphs import GraphedStep, Step
-from dermaseg_monai.engines.memory import in_parts, joined
+from dermaseg_monai.engines.cuda_graph import GraphedStep, Step
+from dermaseg_monai.engines.malloc import keep_freed_memory
 from dermaseg_monai.engines.optimizer import use_fused_kernel
-from dermaseg_monai.engines.precision import autocast, half_dtype
+from dermaseg_monai.engines.out_of_memory import in_parts, joined
+from dermaseg_monai.handlers.step_events import StepEvents
+from dermaseg_monai.utils.distributed import share_buffers, world_size
+from dermaseg_monai.utils.precision import autocast, half_dtype
 
 
 class Trainer(SupervisedTrainer):

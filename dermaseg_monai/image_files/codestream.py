@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 _JPEG_START, _JPEG_LS_FRAME = 0xD8, 0xF7
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files.codestream import Codestream, read_codestream
 from dermaseg_monai.image_files.values import to_8_bit
+from dermaseg_monai.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pydicom import Dataset

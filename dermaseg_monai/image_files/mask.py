@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files.photo import opened, orientation_of, reading
 from dermaseg_monai.image_files.values import to_8_bit
+from dermaseg_monai.utils.errors import InputError
 
 JPEG_MASK = "a JPEG or another lossy file, of which 128 of 255 and more was taken for lesion"
 TURNED_MASK = "an orientation tag, which was not followed, since masks are drawn on the upright photo"

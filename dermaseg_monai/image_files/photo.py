@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files.dicom import open_dicom
 from dermaseg_monai.image_files.kinds import DICOM_SUFFIXES, first_bytes, is_dicom, is_heif
 from dermaseg_monai.image_files.values import to_8_bit
+from dermaseg_monai.utils.errors import InputError
 
 MAX_PIXELS = 178_956_970
 """Largest photo that is opened, in pixels: Pillow's own limit against decompression bombs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 
 def inverse_frequency_weights(pixel_counts: Sequence[float], channels: bool = False) -> list[float]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses.base import MaskLoss, per_channel_pair, weight_pairs
+from dermaseg_monai.utils.errors import InputError
 
 
 class CrossEntropyLoss(MaskLoss):

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses.base import check_not_negative
+from dermaseg_monai.utils.errors import InputError
 
 
 class DeepSupervisionLoss(nn.Module):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses.base import (
     MaskLoss,
     check_not_negative,
@@ -15,6 +14,7 @@ from dermaseg_monai.losses.base import (
     per_channel_pair,
     weight_pairs,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 class FocalLoss(MaskLoss):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses.base import check_not_negative
+from dermaseg_monai.utils.errors import InputError
 
 
 class WeightedSum(nn.Module):

@@ -1,4 +1,4 @@
-"""ISIC metrics: masks to counts, counts to scores, and the MONAI and Ignite classes around them."""
+"""ISIC metrics: masks to counts, counts to scores, and the MONAI class around them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,6 @@ from dermaseg_monai.metrics.auc import (
     score_histogram,
 )
 from dermaseg_monai.metrics.counts import COUNT_NAMES, confusion_counts
-from dermaseg_monai.metrics.handlers import (
-    CurveHandler,
-    FittedJaccardHandler,
-    SegmentationHandler,
-    prediction_and_label,
-)
 from dermaseg_monai.metrics.masks import MODES, prediction_masks
 from dermaseg_monai.metrics.reductions import (
     METRICS,
@@ -56,10 +50,7 @@ __all__ = [
     "OBJECTIVES",
     "REDUCTIONS",
     "THRESHOLDS",
-    "CurveHandler",
-    "FittedJaccardHandler",
     "ScoreHistogram",
-    "SegmentationHandler",
     "SegmentationMetric",
     "accuracy",
     "aggregate",
@@ -75,7 +66,6 @@ __all__ = [
     "normalised_pool",
     "pooled",
     "pooled_micro",
-    "prediction_and_label",
     "prediction_masks",
     "present_mean",
     "probability_histogram",

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics.reductions import get_metric
+from dermaseg_monai.utils.errors import InputError
 
 REDUCTIONS = ("image_mean", "present_mean", "pooled_macro", "pooled_micro")
 """The ways `aggregate` makes one number, or one per channel, from many images."""

@@ -16,7 +16,7 @@ from typing import cast
 import ignite.distributed as idist
 import torch
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 BINS = 2**16
 """Bins of a score histogram: one for each bit pattern of a float16."""

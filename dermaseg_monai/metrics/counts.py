@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 COUNT_NAMES = ("tp", "fp", "fn", "tn")
 """What the last dimension of a counts tensor holds, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 MODES = ("binary", "two_class", "multilabel", "mask")
 """The output modes `prediction_masks` knows."""

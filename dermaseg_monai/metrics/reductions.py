@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 _MILLION = 1_000_000
 

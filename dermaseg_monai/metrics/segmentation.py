@@ -9,10 +9,10 @@ import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import evenly_divisible_all_gather
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics.aggregates import REDUCTIONS, aggregate
 from dermaseg_monai.metrics.counts import confusion_counts
 from dermaseg_monai.metrics.reductions import get_metric
+from dermaseg_monai.utils.errors import InputError
 
 
 class SegmentationMetric(CumulativeIterationMetric):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics.auc import count_bins
+from dermaseg_monai.utils.errors import InputError
 
 THRESHOLDS = 2**12
 """Steps between the thresholds 0 and 1."""

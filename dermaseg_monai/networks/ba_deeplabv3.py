@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     Head,
@@ -18,6 +17,7 @@ from dermaseg_monai.networks.blocks import (
     load_encoder_weights,
     resize_to_input,
 )
+from dermaseg_monai.utils.errors import InputError
 
 _LOW_CHANNELS = 256
 _HIGH_CHANNELS = 2048

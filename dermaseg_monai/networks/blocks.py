@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import get_model_weights
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 Upsampling = Literal["transpose", "bilinear"]
 Norm = Literal["batch", "none"]

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models import convnext_tiny
 from torchvision.models.convnext import LayerNorm2d
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.attention_unet import AttentionGate, GatedUpBlock
 from dermaseg_monai.networks.blocks import (
     Head,
@@ -19,6 +18,7 @@ from dermaseg_monai.networks.blocks import (
     upsample_by_two,
 )
 from dermaseg_monai.networks.residual_unet import ResidualUnit
+from dermaseg_monai.utils.errors import InputError
 
 # Channels of the encoder's maps at strides 4, 8, 16 and 32. In torchvision's `features` list, each map takes
 # two entries: the stem or a downsampling layer, and the stage's blocks.

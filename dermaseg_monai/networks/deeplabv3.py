@@ -11,7 +11,6 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     Head,
     PooledBatchNorm2d,
@@ -19,6 +18,7 @@ from dermaseg_monai.networks.blocks import (
     load_encoder_weights,
     resize_to_input,
 )
+from dermaseg_monai.utils.errors import InputError
 
 # The same field of view, in pixels of the image, at either output stride (section 4.1 of the paper).
 _DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     DoubleConv,
@@ -16,6 +15,7 @@ from dermaseg_monai.networks.blocks import (
     pad_to_multiple,
     resize_to_input,
 )
+from dermaseg_monai.utils.errors import InputError
 
 BOTTLENECK_CHANNELS = 256
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import Head, Upsampling, crop_to_input, pad_to_multiple, upsample_by_two
+from dermaseg_monai.utils.errors import InputError
 
 
 class _Projection(nn.Conv2d):

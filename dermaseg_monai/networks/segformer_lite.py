@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import StochasticDepth
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple, resize_to_input
+from dermaseg_monai.utils.errors import InputError
 
 # Of every stage: the overlapping patches' side and step, and the side by which keys and values are reduced.
 _PATCHES = ((7, 4), (3, 2), (3, 2), (3, 2))

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import make_layers
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     Head,
@@ -20,6 +19,7 @@ from dermaseg_monai.networks.blocks import (
     pad_to_multiple,
     read_state_dict,
 )
+from dermaseg_monai.utils.errors import InputError
 
 # Before the name of weights without batch norm, as torchvision writes it in full.
 _PLAIN = "VGG16_Weights."

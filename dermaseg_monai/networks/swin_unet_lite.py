@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple
+from dermaseg_monai.utils.errors import InputError
 
 _FINAL_CHANNELS = 16
 

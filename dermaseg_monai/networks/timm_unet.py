@@ -10,9 +10,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import CLASSIFIERS, fill_encoder, read_state_dict
 from dermaseg_monai.networks.encoder_unet import EncoderUNet, Squeeze
+from dermaseg_monai.utils.errors import InputError
 
 # Height and width that are multiples of this suit every encoder down to its deepest map.
 _MULTIPLE = 32

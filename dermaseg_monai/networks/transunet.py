@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     DoubleConv,
@@ -19,6 +18,7 @@ from dermaseg_monai.networks.blocks import (
     pad_to_multiple,
     upsample_by_two,
 )
+from dermaseg_monai.utils.errors import InputError
 
 _GROUPS = 32
 

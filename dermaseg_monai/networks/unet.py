@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     DoubleConv,
     Head,
@@ -16,6 +15,7 @@ from dermaseg_monai.networks.blocks import (
     crop_to_input,
     pad_to_multiple,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 class UNet(nn.Module):

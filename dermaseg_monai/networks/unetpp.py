@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import (
     DoubleConv,
     Head,
@@ -17,6 +16,7 @@ from dermaseg_monai.networks.blocks import (
     pad_to_multiple,
     upsample_by_two,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 class NestedNode(nn.Module):

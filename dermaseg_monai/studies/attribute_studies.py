@@ -143,7 +143,7 @@ _ATTRIBUTE_RECIPE = Study(
                     "loss": "@losses#weighted_bce_jaccard",
                     "rare_below": 0.3,
                     "average": {
-                        "_target_": "dermaseg_monai.engines.WeightAverage",
+                        "_target_": "dermaseg_monai.handlers.WeightAverage",
                         "network": "@network",
                         "decay": 0.998,
                     },

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.estimate import estimate
 from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.executors import Outcome, places, run_locally, run_on_ray
@@ -19,6 +18,7 @@ from dermaseg_monai.studies.plan import Run, write_study
 from dermaseg_monai.studies.record import read_history
 from dermaseg_monai.studies.time_limit import TimeLimit
 from dermaseg_monai.studies.tracking import MLflowTracking
+from dermaseg_monai.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.bundle.config_ids import nearest
 from dermaseg_monai.studies.attribute_studies import ATTRIBUTE_STUDIES
 from dermaseg_monai.studies.definition import Study
 from dermaseg_monai.studies.lesion_studies import LESION_STUDIES
-from dermaseg_monai.zoo.config_ids import nearest
+from dermaseg_monai.utils.errors import InputError
 
 STUDIES: tuple[Study, ...] = (*LESION_STUDIES, *ATTRIBUTE_STUDIES)
 """The studies of the collection."""

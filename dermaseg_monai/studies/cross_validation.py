@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.data.datalist import fold_count
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import read_table, write_text
-from dermaseg_monai.studies.bundles import base_config
 from dermaseg_monai.studies.definition import METRICS, Study, Variant
 from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.studies.run_bundles import base_config
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import read_table, write_text
 
 NAME = "cross_validation"
 

@@ -64,7 +64,7 @@ def _seconds_per_image(config: dict[str, Any], device: str | None) -> float:
     import torch
     from monai.bundle import ConfigParser
 
-    from dermaseg_monai.engines import autocast, default_device, mixed_precision
+    from dermaseg_monai.utils.precision import autocast, default_device, mixed_precision
 
     place = torch.device(device or default_device())
     parser = ConfigParser(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.files import write_text
 from dermaseg_monai.studies.lock import LockedError, locked
 from dermaseg_monai.studies.plan import Run, is_trained
 from dermaseg_monai.studies.record import (
@@ -26,6 +25,7 @@ from dermaseg_monai.studies.record import (
     write_record,
 )
 from dermaseg_monai.studies.time_limit import TimeLimit
+from dermaseg_monai.utils.files import write_text
 
 _LAST_LINES = 12
 _CONFIGS = {
@@ -159,7 +159,7 @@ def _execute(
         with log.open("ab") as stream:
             begin = stream.tell()
             code = children.wait(
-                [sys.executable, "-m", "dermaseg_monai.studies.leash", *command],
+                [sys.executable, "-m", "dermaseg_monai.studies.child_process", *command],
                 seconds=max(0.0, limit.left()) if limit else None,
                 cwd=run.folder,
                 env={**os.environ, **settings.environ},
@@ -191,7 +191,7 @@ def _quoted(word: str) -> str:
 def _device() -> str:
     import torch
 
-    from dermaseg_monai.engines import default_device
+    from dermaseg_monai.utils.precision import default_device
 
     device = default_device()
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

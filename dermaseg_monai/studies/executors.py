@@ -78,7 +78,7 @@ def run_on_ray(
     Yields:
         Each run with its record, as it ends.
     """
-    from dermaseg_monai.cluster import connected, on_ray
+    from dermaseg_monai.utils.ray_cluster import connected, on_ray
 
     with connected(address) as ray:
         if gpus is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.variants import AUGMENTED, architectures
+from dermaseg_monai.utils.errors import InputError
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 
@@ -202,7 +202,7 @@ _RATES_64: Mapping[str, float] = {}
 
 
 def _scores(*metrics: str) -> dict[str, Any]:
-    handler = {"_target_": "dermaseg_monai.metrics.SegmentationHandler", "mode": "@mode"}
+    handler = {"_target_": "dermaseg_monai.handlers.SegmentationHandler", "mode": "@mode"}
     return {metric: {**handler, "metric": metric} for metric in metrics}
 
 

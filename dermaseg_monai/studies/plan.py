@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import write_text
-from dermaseg_monai.studies.bundles import base_config, run_files
+from dermaseg_monai.bundle.config_ids import nearest
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.lock import LockedError, is_locked, lock_of, locked
 from dermaseg_monai.studies.record import read_history, read_record, write_record
-from dermaseg_monai.zoo.config_ids import nearest
+from dermaseg_monai.studies.run_bundles import base_config, run_files
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import write_text
 
 _LOCK_WAIT_S = 60.0
 _SEEDS = 2**32  # NumPy takes none beyond

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dermaseg_monai
-from dermaseg_monai.files import write_text
+from dermaseg_monai.utils.files import write_text
 
 _PACKAGES = (
     "dermaseg-monai",

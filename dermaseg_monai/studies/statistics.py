@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from tqdm import tqdm
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.studies.collect import COUNTS, LESION_SCORES, Run, StudyRuns
-from dermaseg_monai.zoo.config_ids import nearest
+from dermaseg_monai.bundle.config_ids import nearest
+from dermaseg_monai.studies.results import COUNTS, LESION_SCORES, Run, StudyRuns
+from dermaseg_monai.utils.errors import InputError
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -94,7 +94,7 @@ def analyse(study: StudyRuns, resamples: int = RESAMPLES, seed: int = 0) -> Anal
     """Summarise every variant and compare it with the baseline.
 
     Args:
-        study: of :func:`dermaseg_monai.studies.collect.collect`.
+        study: of :func:`dermaseg_monai.studies.results.collect`.
         resamples: how often the images are drawn.
         seed: of the draws.
 

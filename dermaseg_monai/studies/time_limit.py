@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.pace import duration, expected, paces
 from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.utils.errors import InputError
 
 
 @dataclass(frozen=True)

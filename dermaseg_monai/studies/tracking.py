@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.studies.plan import Run
 from dermaseg_monai.studies.record import read_history, read_record
+from dermaseg_monai.utils.errors import InputError
 
 
 class MLflowTracking:

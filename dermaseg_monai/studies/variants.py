@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.studies.definition import Task, Variant
-from dermaseg_monai.zoo.catalogue import BUNDLES
 
 AUGMENTED: Mapping[str, Any] = {
     "augment#flip": True,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dermaseg_monai.image_files import Photo, open_photo, read_mask, read_photo
-from dermaseg_monai.transforms.attributes import FitLiked, IndexMapd, Measured
+from dermaseg_monai.transforms.attributes import FitLabelToImaged, IndexMapd, MeasureMaskd
 from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
-from dermaseg_monai.transforms.confidence import Confidenced
-from dermaseg_monai.transforms.frame import CropLensd, find_lens
-from dermaseg_monai.transforms.geometry import Fitd, Restored, fit_mask, fit_photo
+from dermaseg_monai.transforms.confidence import MeanProbabilityd
+from dermaseg_monai.transforms.geometry import Fitd, RestoreSized, fit_mask, fit_photo
+from dermaseg_monai.transforms.lens import CropLensd, find_lens
 from dermaseg_monai.transforms.normalise import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -19,7 +19,7 @@ from dermaseg_monai.transforms.photo import LoadMaskd, LoadPhotod
 from dermaseg_monai.transforms.postprocess import (
     Closingd,
     FillHolesd,
-    Foregroundd,
+    ForegroundProbabilityd,
     LargestComponentd,
     Openingd,
     RemoveSmalld,
@@ -33,23 +33,23 @@ __all__ = [
     "IMAGENET_STD",
     "BatchAugment",
     "Closingd",
-    "Confidenced",
     "CropLensd",
     "Entropyd",
     "FillHolesd",
-    "FitLiked",
+    "FitLabelToImaged",
     "Fitd",
-    "Foregroundd",
+    "ForegroundProbabilityd",
     "IndexMapd",
     "LargestComponentd",
     "LoadMaskd",
     "LoadPhotod",
-    "Measured",
+    "MeanProbabilityd",
+    "MeasureMaskd",
     "NormalisePhotod",
     "Openingd",
     "Photo",
     "RemoveSmalld",
-    "Restored",
+    "RestoreSized",
     "SaveHeatmapd",
     "SaveMaskd",
     "Thresholdd",

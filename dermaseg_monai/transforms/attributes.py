@@ -11,12 +11,12 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms.geometry import fit_mask, geometry_of
+from dermaseg_monai.utils.errors import InputError
 
 
-class FitLiked(MapTransform):
-    """Bring masks at their photo's own size to where the network saw the photo: the inverse of ``Restored``.
+class FitLabelToImaged(MapTransform):
+    """Bring masks at their photo's own size to where the network saw the photo: the inverse of ``RestoreSized``.
 
     The result stands beside the masks, which stay as they are.
 
@@ -95,7 +95,7 @@ class IndexMapd(MapTransform):
         return items
 
 
-class Measured(MapTransform):
+class MeasureMaskd(MapTransform):
     """Put the area and the bounding box of each mask under ``measurements``.
 
     A list of one dictionary per channel: ``area_share`` (of the photo's pixels, 0 to 1) and ``left, top,

@@ -27,7 +27,7 @@ from monai.transforms import (
     RandTorchVisiond,
 )
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 PADDINGS = ("zeros", "border", "reflection")
 

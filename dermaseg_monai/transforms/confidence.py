@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 
-class Confidenced(MapTransform):
+class MeanProbabilityd(MapTransform):
     """Put the mean probability over the predicted pixels of each channel under ``confidence``.
 
     A channel in which nothing is predicted gets 0.

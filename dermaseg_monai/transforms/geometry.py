@@ -21,7 +21,7 @@ from monai.transforms import MapTransform
 from monai.utils import ensure_tuple
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 ASPECTS = ("squash", "pad")
 
@@ -159,7 +159,7 @@ class Fitd(MapTransform):
     """Bring photos and masks (C, H, W), uint8, to the network's size, exactly aligned.
 
     Photos are resampled by :func:`fit_photo`, masks (of 0 and 1) by :func:`fit_mask`; ``meta`` records the
-    geometry for :class:`Restored`.
+    geometry for :class:`RestoreSized`.
 
     Args:
         keys: items to fit; all show the same photo.
@@ -217,7 +217,7 @@ class Fitd(MapTransform):
         return with_geometry(torch.from_numpy(np.ascontiguousarray(fitted)), tensor, extent, content)
 
 
-class Restored(MapTransform):
+class RestoreSized(MapTransform):
     """Bring logits or probabilities (C, h, w) back to their photo's own size, (C, H, W).
 
     Padding is cut off, the rest interpolated bilinearly, and what a crop had left out filled with a constant.

@@ -13,9 +13,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import Photo, open_photo, read_index_map, read_mask
-from dermaseg_monai.transforms.frame import find_lens
+from dermaseg_monai.transforms.lens import find_lens
+from dermaseg_monai.utils.errors import InputError
 
 
 class LoadPhotod(MapTransform):
@@ -23,7 +23,7 @@ class LoadPhotod(MapTransform):
 
     The tensor's ``meta`` holds ``filename_or_obj`` (the path), ``original_size`` ((height, width) of the
     full, oriented photo) and ``extent`` ((top, left, bottom, right) of the whole photo in the tensor, in
-    pixels), from which :class:`~dermaseg_monai.transforms.geometry.Restored` brings a prediction back to the
+    pixels), from which :class:`~dermaseg_monai.transforms.geometry.RestoreSized` brings a prediction back to the
     photo.
 
     Args:
@@ -32,7 +32,7 @@ class LoadPhotod(MapTransform):
             :func:`~dermaseg_monai.image_files.open_photo`. Twice the network's longer side leaves the resampling to
             :class:`~dermaseg_monai.transforms.geometry.Fitd`.
         crop_lens: the photo will be cropped to what the lens shows
-            (:class:`~dermaseg_monai.transforms.frame.CropLensd`), whose sides then count for ``reduce_to``.
+            (:class:`~dermaseg_monai.transforms.lens.CropLensd`), whose sides then count for ``reduce_to``.
         allow_missing_keys: skip absent keys.
 
     Attributes:

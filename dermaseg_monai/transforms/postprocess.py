@@ -13,13 +13,13 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms.regions import Regions
+from dermaseg_monai.utils.errors import InputError
 
 _CHANNELS = {"binary": 1, "two_class": 2, "multilabel": None}
 
 
-class Foregroundd(MapTransform):
+class ForegroundProbabilityd(MapTransform):
     """Turn logits into foreground probabilities.
 
     Args:

@@ -17,8 +17,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path, stem_of
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import atomic_path, stem_of
 
 
 class Entropyd(MapTransform):

@@ -15,8 +15,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImaged
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import atomic_path, stem_of
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import atomic_path, stem_of
 
 
 def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) -> None:

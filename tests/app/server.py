@@ -28,7 +28,7 @@ def watch(event, arguments):
         print("LOOKED UP", arguments[0], flush=True)
 
 sys.addaudithook(watch)
-from dermaseg_monai.__main__ import main
+from dermaseg_monai.cli.commands import main
 sys.argv = ["dermaseg", *sys.argv[1:]]
 main()
 """

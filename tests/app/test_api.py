@@ -18,9 +18,9 @@ from dermaseg_monai.app.limits import Limits, read_token
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import build_app
 from dermaseg_monai.app.turns import BusyError, Turns
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.measurements import measure_lesion
-from tests.data.layout import encode
+from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.utils.errors import InputError
+from tests.datasets.layout import encode
 from tests.reliability.bad_files import SIZE, colours
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 from tests.web import running_server
@@ -159,7 +159,7 @@ def test_clicks_add_and_remove(client: Client, models: list[Model], tmp_path: Pa
     assert one.get("/api/bundles").json()["refine"] is True
     height, width = SIZE[::-1]
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    from dermaseg_monai.prompts import Prompt
+    from dermaseg_monai.sam import Prompt
 
     part = models[2].refine(tmp_path / "a.jpg", Prompt(points=((20.0, 12.0),), labels=(1,)))
     before = np.zeros((height, width), dtype=np.uint8)

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.app.server import SECONDS, Served, served
-from tests.data.layout import encode
+from tests.datasets.layout import encode
 from tests.reliability.bad_files import BAD, GOOD, SIZE, Maker, colours
 from tests.tiny_bundle import write_tiny_bundle
 

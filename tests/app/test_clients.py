@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dermaseg_monai.data.phantoms import render_phantom
+from dermaseg_monai.datasets.phantoms import render_phantom
 from tests.app.server import Served, served
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed")

@@ -11,12 +11,12 @@ from PIL import Image
 
 from dermaseg_monai.app import models as models_module
 from dermaseg_monai.app.models import Model, find_models
-from dermaseg_monai.data.phantoms import render_phantom
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.datasets.phantoms import render_phantom
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.predict import predict
-from dermaseg_monai.prompts import Prompt
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.sam import Prompt
+from dermaseg_monai.utils.errors import InputError
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 
 

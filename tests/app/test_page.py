@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from dermaseg_monai.app.site import RUNTIME, write_site
-from dermaseg_monai.data.phantoms import render_phantom
-from dermaseg_monai.measurements import measure_lesion
-from dermaseg_monai.predict import predict
+from dermaseg_monai.datasets.phantoms import render_phantom
+from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.inference.predict import predict
 from tests.app.server import Served, served
 from tests.app.site import axe_source, npm_archive, static_server
 from tests.browser import PHONE, open_page, overflow, requests_of

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from dermaseg_monai.app import run_app
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 
 def test_without_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from dermaseg_monai.app import site as site_module
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.site import RUNTIME, site_settings, write_site
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.utils.errors import InputError
 from tests.app.site import npm_archive, static_server
 from tests.browser import open_page
 from tests.tiny_bundle import write_tiny_bundle

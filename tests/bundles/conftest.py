@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dermaseg_monai.data import prepare
-from dermaseg_monai.data.phantoms import write_phantoms
+from dermaseg_monai.datasets import prepare
+from dermaseg_monai.datasets.phantoms import write_phantoms
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,10 +14,10 @@ from isic_challenge_scoring import task2
 from monai.bundle import ConfigWorkflow, run
 from PIL import Image
 
-from dermaseg_monai.data import ATTRIBUTES
-from dermaseg_monai.errors import find_input_error
-from dermaseg_monai.predict import predict
-from dermaseg_monai.show import show
+from dermaseg_monai.datasets import ATTRIBUTES
+from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.inference.show import show
+from dermaseg_monai.utils.errors import find_input_error
 from tests.bundles.tester import BundleTester
 from tests.tiny_bundle import write_tiny_bundle
 

@@ -15,8 +15,8 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from dermaseg_monai.errors import find_input_error
-from tests.engines.runs import (
+from dermaseg_monai.utils.errors import find_input_error
+from tests.trainings import (
     SETTINGS,
     TINY_UNET,
     command,

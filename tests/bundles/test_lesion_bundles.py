@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dermaseg_monai.zoo.catalogue import BUNDLES
+from dermaseg_monai.bundle.catalogue import BUNDLES
 from tests.bundles.tester import BundleTester
 
 

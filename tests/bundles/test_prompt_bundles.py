@@ -13,16 +13,16 @@ import torch
 from monai.bundle import ConfigParser, run, verify_net_in_out
 from PIL import Image
 
-from dermaseg_monai.data.phantoms import write_phantoms
-from dermaseg_monai.errors import find_input_error
+from dermaseg_monai.bundle.catalogue import BUNDLES, get_bundle
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.published_weights import get_checkpoint
+from dermaseg_monai.datasets.phantoms import write_phantoms
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.predict import predict
-from dermaseg_monai.prompts import SamNetwork, box_of_mask
-from dermaseg_monai.zoo.catalogue import BUNDLES, get_bundle
-from dermaseg_monai.zoo.checkpoints import get_checkpoint
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.sam import SamNetwork, box_of_mask
+from dermaseg_monai.utils.errors import find_input_error
 from tests.bundles.tester import BundleTester
-from tests.prompts.helpers import TINY, tiny_network, two_discs, write_discs, write_prepared_discs
+from tests.sam.helpers import TINY, tiny_network, two_discs, write_discs, write_prepared_discs
 
 
 class PromptTester(BundleTester):
@@ -83,7 +83,7 @@ class PromptTester(BundleTester):
                 "hash_type": "sha256",
             }
         ]
-        config = ConfigParser({"imports": ["$import dermaseg_monai.prompts as prompts"]})
+        config = ConfigParser({"imports": ["$import dermaseg_monai.sam as prompts"]})
         config.update(json.loads((folder / "configs" / "inference.json").read_text()))
         with torch.device("meta"):
             network = config.get_parsed_content("network_def")

@@ -25,9 +25,9 @@ from monai.bundle import (
 )
 from PIL import Image
 
-from dermaseg_monai.zoo.folders import bundle_folder
+from dermaseg_monai.bundle.folder import bundle_folder
 
-SCHEMA = Path(__file__).parents[2] / "dermaseg_monai" / "zoo" / "base" / "metadata_schema.json"
+SCHEMA = Path(__file__).parents[2] / "dermaseg_monai" / "bundle" / "base" / "metadata_schema.json"
 SIZE = [64, 64]
 FROM_NOTHING = {"encoder_weights": "$None"}
 """Override of trainings alone: there is no network in these tests, and no pretrained weights without one."""

@@ -9,9 +9,8 @@ import pytest
 from monai.data import Dataset
 
 from dermaseg_monai.data.datalist import cache_folder, fold_count, item_ids, list_photos, load_datalist
-from dermaseg_monai.errors import InputError
-
-from .layout import ATTRIBUTES
+from dermaseg_monai.utils.errors import InputError
+from tests.datasets.layout import ATTRIBUTES
 
 
 @pytest.fixture

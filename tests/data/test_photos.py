@@ -12,10 +12,9 @@ from monai.transforms import Compose
 
 from dermaseg_monai.data import photos as photos_module
 from dermaseg_monai.data.photos import PhotoLoader
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import Fitd, LoadPhotod
-
-from .discs import write_discs
+from dermaseg_monai.utils.errors import InputError
+from tests.disc_dataset import write_discs
 
 
 @pytest.fixture

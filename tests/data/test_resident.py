@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dermaseg_monai.data import resident
+from dermaseg_monai.data.pixel_cache import PixelCache
 from dermaseg_monai.data.resident import BatchLoader, ResidentDataset
-from dermaseg_monai.data.store import PixelStore
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import BatchAugment, NormalisePhotod
+from dermaseg_monai.utils.errors import InputError
 
 
 class Numbered(ResidentDataset):
@@ -22,7 +22,7 @@ class Numbered(ResidentDataset):
     def __init__(self, count: int) -> None:
         super().__init__([{"image": "", "label": ""}] * count, dict, "nowhere")
         numbers = torch.arange(count, dtype=torch.uint8)[:, None, None, None]
-        self.store = PixelStore(
+        self.store = PixelCache(
             numbers.expand(-1, 3, 4, 4).clone(), (numbers % 2).expand(-1, 1, 4, 4).clone()
         )
 
@@ -193,12 +193,12 @@ def test_processes_augment_differently(as_process) -> None:
 
 
 def test_memory_map_and_memory_give_the_same(tmp_path) -> None:
-    from .discs import write_discs
-    from .test_store import loading
+    from tests.data.test_store import loading
+    from tests.disc_dataset import write_discs
 
     mapped = ResidentDataset(write_discs(tmp_path / "photos", 7), loading(), tmp_path / "cache")
     held = ResidentDataset(mapped.data, loading(), tmp_path / "cache")
-    held.store = PixelStore(mapped.store.images.clone(), mapped.store.labels.clone())
+    held.store = PixelCache(mapped.store.images.clone(), mapped.store.labels.clone())
     assert not mapped.streams
     assert len(mapped) == 7
     assert torch.equal(mapped[2]["image"], held.store.images[2])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dermaseg_monai.data.sampling import repeat_factors
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 
 def _dataset(*presence: tuple[int, ...]) -> SimpleNamespace:

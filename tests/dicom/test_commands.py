@@ -10,9 +10,9 @@ import fire
 import pytest
 from pydicom import dcmread
 
-from dermaseg_monai.__main__ import Commands
+from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.dicom import dicomweb, node
-from dermaseg_monai.errors import LEFT_OUT, InputError
+from dermaseg_monai.utils.errors import LEFT_OUT, InputError
 from tests.dicom.objects import disc_object, save
 
 

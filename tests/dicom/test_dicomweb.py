@@ -17,7 +17,7 @@ from pydicom import dcmread
 from dermaseg_monai.dicom import archive as module
 from dermaseg_monai.dicom.archive import Archive, read_credentials
 from dermaseg_monai.dicom.dicomweb import Tally, parse_query, run_dicomweb
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 from tests.dicom.objects import disc_object, needs, rgb_of, run, save
 from tests.dicom.orthanc import Orthanc, behind_tls, needs_orthanc, running
 

@@ -20,7 +20,7 @@ from dermaseg_monai.dicom import peer as module
 from dermaseg_monai.dicom.node import run_node
 from dermaseg_monai.dicom.peer import AwayError, Peer, RefusedError, Sender, parse_peer, send_parcel
 from dermaseg_monai.dicom.spool import Spool, owned
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 from tests.dicom.node_program import NodeProgram, node_program
 from tests.dicom.objects import disc_object, needs, save
 from tests.dicom.orthanc import TITLE, free_port, needs_orthanc, running

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dermaseg_monai.data.isic2018 import ATTRIBUTES
+from dermaseg_monai.datasets.isic2018 import ATTRIBUTES
 from dermaseg_monai.dicom.extra import require_dicom
 from dermaseg_monai.dicom.predict import predict_dicom
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.measurements import measure_lesion
+from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.utils.errors import InputError
 from tests.dicom.objects import PATIENT, disc_object, faults, needs, rgb_of, run, save, with_pixels
 
 CARRIED = ("PatientName", "PatientID", "StudyInstanceUID", "AccessionNumber", "StudyDate", "StudyID")
@@ -309,7 +309,7 @@ def test_what_names_no_study_is_refused(tmp_path: Path, lesion: dict[str, Any]) 
 
 @needs("dciodvfy")
 def test_phantoms_are_dermoscopic_objects(tmp_path: Path) -> None:
-    from dermaseg_monai.data.phantoms import write_phantoms
+    from dermaseg_monai.datasets.phantoms import write_phantoms
     from dermaseg_monai.dicom.phantoms import write_dicom_phantoms
     from dermaseg_monai.image_files import read_photo
 

@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.data.discs import write_dataset
-from tests.prompts.helpers import TINY
-
-from .runs import TINY_UNET, command, history, start, train
+from tests.disc_dataset import write_dataset
+from tests.sam.helpers import TINY
+from tests.trainings import TINY_UNET, command, history, start, train
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,20 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.definition import Bundle
 from dermaseg_monai.engines import OneCycle, parameter_groups
 from dermaseg_monai.engines.optimizer import use_fused_kernel
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.zoo.bundle import Bundle
-from dermaseg_monai.zoo.catalogue import BUNDLES
-from tests.data.discs import write_dataset
-from tests.engines.runs import TINY_UNET, config_files, history, train
+from dermaseg_monai.utils.errors import InputError
+from tests.disc_dataset import write_dataset
+from tests.trainings import TINY_UNET, config_files, history, train
 
 DECAYING = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear, torch.nn.MultiheadAttention)
 SCHEDULES = ("cosine", "one_cycle", "plateau", "constant")
 
 
 def network_of(bundle: Bundle) -> torch.nn.Module:
-    config = {"imports": ["$import dermaseg_monai.prompts as prompts"], "checkpoint": bundle.checkpoint}
+    config = {"imports": ["$import dermaseg_monai.sam as prompts"], "checkpoint": bundle.checkpoint}
     with torch.device("meta"):
         return ConfigParser({**config, "network": dict(bundle.network)}).get_parsed_content("network")
 

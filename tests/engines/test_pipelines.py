@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.data.discs import SECTIONS, write_dataset
-
-from .runs import TINY_UNET, command, finish, history, train, two_processes
+from tests.disc_dataset import SECTIONS, write_dataset
+from tests.trainings import TINY_UNET, command, finish, history, train, two_processes
 
 NEUTRAL: dict[str, Any] = {
     "augment#flip": False,
@@ -109,7 +108,7 @@ def test_two_processes_score_as_one(dataset: Path, by_two: Path, tmp_path: Path)
     stored = str(by_two / "output" / "last_network.pt")
     workflow = train(
         "lesion_unet", dataset, tmp_path, "train", str(overlay), **TINY_UNET,
-        network=f"$engines.load_weights(@network_def, '{stored}').to(@device)",
+        network=f"$weights.load_weights(@network_def, '{stored}').to(@device)",
     )  # fmt: skip
     alone = workflow.parser.get_parsed_content("validate#evaluator").state.metrics
     assert len(alone) == 4

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.data.discs import write_dataset
-
-from .runs import TINY_UNET, train
+from tests.disc_dataset import write_dataset
+from tests.trainings import TINY_UNET, train
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,18 @@ import torch
 from ignite.engine import Events
 
 import dermaseg_monai.engines.trainer as module
-from dermaseg_monai.engines import (
+from dermaseg_monai.engines import Trainer
+from dermaseg_monai.handlers import (
     LearningRate,
     OneCycle,
-    Progress,
-    Trainer,
-    TrainingState,
+    ResumableCheckpoint,
+    TrainingLog,
     UpdateAverage,
     WeightAverage,
 )
-from tests.data.discs import write_dataset
-from tests.engines.runs import TINY_UNET, train
+from tests.disc_dataset import write_dataset
 from tests.engines.test_trainer import batches, loss, network
+from tests.trainings import TINY_UNET, train
 
 START = 65536.0
 BAD = 3  # the batch whose loss is beyond float16
@@ -69,8 +69,8 @@ class Training:
         handlers = [
             UpdateAverage(self.average),
             *([LearningRate(self.schedule, validator, epoch_level=False)] if self.schedule else []),
-            Progress(folder, optimizer, validator),
-            TrainingState(folder, validator, state),
+            TrainingLog(folder, optimizer, validator),
+            ResumableCheckpoint(folder, validator, state),
         ]
         self.trainer = Trainer(
             device=torch.device("cpu"),

@@ -14,9 +14,9 @@ from pydicom import Dataset
 from pydicom.pixels import convert_color_space
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import dicom as module
 from dermaseg_monai.image_files import open_photo, read_photo
+from dermaseg_monai.utils.errors import InputError
 from tests.dicom.objects import PATIENT, disc_object, needs, rgb_of, run, save, with_jpeg, with_pixels
 
 RGB = rgb_of(disc_object())

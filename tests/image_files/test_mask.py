@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import open_mask, read_index_map, read_mask
 from dermaseg_monai.image_files.mask import JPEG_MASK, TURNED_MASK
+from dermaseg_monai.utils.errors import InputError
 
 Y, X = np.mgrid[:60, :80]
 TRUTH = (((X - 30) / 17) ** 2 + ((Y - 22) / 14) ** 2 < 1).astype(np.uint8)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import open_photo, read_mask, read_photo
 from dermaseg_monai.image_files import photo as photo_module
+from dermaseg_monai.utils.errors import InputError
 
 # an asymmetric scene: every corner differs, and height differs from width
 SCENE = np.zeros((20, 32, 3), dtype=np.uint8)

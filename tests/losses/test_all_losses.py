@@ -9,7 +9,6 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import (
     CrossEntropyLoss,
     DiceLoss,
@@ -19,8 +18,8 @@ from dermaseg_monai.losses import (
     TverskyLoss,
     WeightedSum,
 )
-
-from .reference import example
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import example
 
 MODES = ("binary", "two_class", "multilabel")
 

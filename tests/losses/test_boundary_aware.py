@@ -9,8 +9,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses.boundary_aware import BoundaryAwareLoss, contour_band
+from dermaseg_monai.utils.errors import InputError
 
 
 class Overlap(nn.Module):

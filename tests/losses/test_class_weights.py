@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import inverse_frequency_weights
+from dermaseg_monai.utils.errors import InputError
 
 
 @pytest.mark.parametrize(

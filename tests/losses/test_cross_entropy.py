@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import CrossEntropyLoss, inverse_frequency_weights
-
-from .reference import FOUR_LABELS, FOUR_PIXELS, example, focal, probabilities
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import FOUR_LABELS, FOUR_PIXELS, example, focal, probabilities
 
 
 # Natural logarithms of 1/2, 3/4, 3/4 and 9/10, the probabilities of the true classes.

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import CrossEntropyLoss, DeepSupervisionLoss, DiceLoss
-
-from .reference import FOUR_LABELS, FOUR_PIXELS
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import FOUR_LABELS, FOUR_PIXELS
 
 
 def outputs(*sizes: tuple[int, int]) -> list[Tensor]:

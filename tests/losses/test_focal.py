@@ -6,10 +6,9 @@ import monai.losses
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import CrossEntropyLoss, FocalLoss
-
-from .reference import FOUR_LABELS, FOUR_PIXELS, example, focal, probabilities
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import FOUR_LABELS, FOUR_PIXELS, example, focal, probabilities
 
 
 # Probabilities of the true classes 1/2, 3/4, 3/4 and 9/10; the second and the last are lesion.

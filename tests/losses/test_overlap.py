@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import DiceLoss, FocalTverskyLoss, JaccardLoss, TverskyLoss
-
-from .reference import FOUR_LABELS, FOUR_PIXELS, example, probabilities, tversky_distances
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import FOUR_LABELS, FOUR_PIXELS, example, probabilities, tversky_distances
 
 
 # True positives 1.65, false positives 0.75, false negatives 0.35.

@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 from monai.bundle import ConfigParser
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import CrossEntropyLoss, DiceLoss, WeightedSum
-
-from .reference import FOUR_LABELS, FOUR_PIXELS
+from dermaseg_monai.utils.errors import InputError
+from tests.losses.reference import FOUR_LABELS, FOUR_PIXELS
 
 
 @pytest.mark.parametrize(

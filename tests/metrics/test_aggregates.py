@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import aggregate, image_mean, normalised_pool, pooled, pooled_micro, present_mean
+from dermaseg_monai.utils.errors import InputError
 
 # Two images, of 10 and of 100 pixels; three channels: in both images, in the second alone, in neither.
 COUNTS = torch.tensor(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import (
     ScoreHistogram,
     average_precision,
@@ -17,6 +16,7 @@ from dermaseg_monai.metrics import (
     score_histogram,
 )
 from dermaseg_monai.metrics.auc import BINS
+from dermaseg_monai.utils.errors import InputError
 
 ATTRIBUTE_SHARES = torch.tensor([0.3, 0.05, 0.01, 0.003]).view(1, -1, 1, 1)
 

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from dermaseg_monai.metrics import METRICS, SegmentationMetric, aggregate, confusion_counts, pooled
-
-from .reference import mask_pairs
+from tests.metrics.reference import mask_pairs
 
 pytest.importorskip("isic_challenge_scoring")
 

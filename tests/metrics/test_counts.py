@@ -5,10 +5,9 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import COUNT_NAMES, confusion_counts
-
-from .reference import mask_pairs
+from dermaseg_monai.utils.errors import InputError
+from tests.metrics.reference import mask_pairs
 
 PREDICTION = [[1, 1, 0], [0, 1, 0]]
 TARGET = [[1, 0, 0], [1, 1, 0]]

@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 from ignite.engine import Engine
 
-from dermaseg_monai.metrics import CurveHandler, FittedJaccardHandler, SegmentationHandler, SegmentationMetric
+from dermaseg_monai.handlers import CurveHandler, FittedJaccardHandler, SegmentationHandler
+from dermaseg_monai.metrics import SegmentationMetric
 from tests.processes import run_together
 
 IMAGES = 7

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import MODES, prediction_masks
+from dermaseg_monai.utils.errors import InputError
 
 
 def test_binary_is_sigmoid_above_one_half():

@@ -7,10 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import METRICS, confusion_counts, get_metric, jaccard, threshold_jaccard
-
-from .reference import exact_scores, mask_pairs
+from dermaseg_monai.utils.errors import InputError
+from tests.metrics.reference import exact_scores, mask_pairs
 
 NAMES = ["dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity"]
 

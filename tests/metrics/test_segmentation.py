@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import METRICS, SegmentationMetric
-
-from .reference import exact_scores, mask_pairs
+from dermaseg_monai.utils.errors import InputError
+from tests.metrics.reference import exact_scores, mask_pairs
 
 PAIRS = mask_pairs(60, seed=2)
 PREDICTIONS = [torch.from_numpy(prediction)[None] for prediction, _ in PAIRS]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.metrics import (
     THRESHOLDS,
     aggregate,
@@ -15,6 +14,7 @@ from dermaseg_monai.metrics import (
     probability_histogram,
     scores_at,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 def _images(seed: int = 0, channels: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -6,8 +6,7 @@ import torch
 
 from dermaseg_monai.networks import AttentionUNet, UNet
 from dermaseg_monai.networks.attention_unet import AttentionGate
-
-from .tester import NetworkTester
+from tests.networks.tester import NetworkTester
 
 
 def gate_parameters(skip: int, gate: int) -> int:

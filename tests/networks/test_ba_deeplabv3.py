@@ -10,12 +10,11 @@ from torchvision.models import resnet50
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.losses import BoundaryAwareLoss, CrossEntropyLoss
 from dermaseg_monai.networks import BADeepLabV3
 from dermaseg_monai.networks.ba_deeplabv3 import DynamicASPP
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 
 def conv(before: int, after: int, kernel: int = 3) -> int:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks.blocks import ASPP, Head, ResizeUpBlock, load_encoder_weights
+from dermaseg_monai.utils.errors import InputError
 
 
 class TestEncoderWeights:

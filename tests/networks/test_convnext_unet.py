@@ -10,10 +10,9 @@ from torch import nn
 from torchvision.models import convnext_tiny
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import ConvNeXtUNet
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 SKIPS = (384, 192, 96)
 WIDTHS = (768, 256, 128, 64, 32, 16)

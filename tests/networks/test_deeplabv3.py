@@ -9,11 +9,10 @@ from torch import nn
 from torchvision.models import resnet50
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import DeepLabV3
 from dermaseg_monai.networks.blocks import PooledBatchNorm2d
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 
 class TestDeepLabV3(NetworkTester):

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torchvision.models import inception_v3
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import InceptionASPPUNet
-
-from .test_resnet101_aspp_unet import aspp_parameters, decoder_parameters
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.test_resnet101_aspp_unet import aspp_parameters, decoder_parameters
+from tests.networks.tester import NetworkTester
 
 SKIPS = (768, 288, 192, 64)
 WIDTHS = (256, 256, 128, 64, 32, 16)

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import MobileNetV2UNet
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 DECODER = (128, 64, 48, 32, 16)
 

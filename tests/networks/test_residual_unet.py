@@ -5,11 +5,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import ResidualUNet
 from dermaseg_monai.networks.residual_unet import ResidualUnit
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 # The first and second convolution of each unit in the paper's table 1, encoder, bridge and decoder.
 UNITS = [(3, 64), (64, 128), (128, 256), (256, 512), (256 + 512, 256), (128 + 256, 128), (64 + 128, 64)]

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import ResNet101ASPPUNet
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 SKIPS = (1024, 512, 256, 64)
 WIDTHS = (256, 256, 128, 64, 32, 16)

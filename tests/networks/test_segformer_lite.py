@@ -5,11 +5,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import SegFormerLite
 from dermaseg_monai.networks.segformer_lite import _EfficientAttention
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 
 def stage(before: int, width: int, side: int, reduction: int, depth: int) -> int:

@@ -9,11 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import VGG16_Weights, vgg16, vgg16_bn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import SegNet, calibrate_batch_norms
 from dermaseg_monai.networks.segnet import unpool_by_two
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 VGG16 = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 512)]
 VGG16 += [(512, 512)] * 5

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torchvision.models.swin_transformer import SwinTransformerBlock
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import SwinUNetLite
 from dermaseg_monai.networks.swin_unet_lite import _PatchExpanding
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 
 def block(width: int, heads: int, window: int) -> int:

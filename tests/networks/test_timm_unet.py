@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import efficientnet_b0
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import MobileNetV2UNet, TimmUNet
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 DECODER = (128, 64, 48, 32, 16)
 TINY_DECODER = (8, 8, 8, 8, 4)

@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import TransUNet
 from dermaseg_monai.networks.transunet import _StandardisedConv2d, _TransformerLayer
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 TINY: dict[str, Any] = {
     "out_channels": 2,

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import UNet
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 COMPACT = {"features": (64, 128, 256), "dropout": 0.1, "upsampling": "bilinear"}
 

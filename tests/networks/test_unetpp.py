@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.networks import UNetPlusPlus
-
-from .tester import NetworkTester
+from dermaseg_monai.utils.errors import InputError
+from tests.networks.tester import NetworkTester
 
 FEATURES = (32, 64, 128, 256, 512)
 SMALL: dict[str, Any] = {"features": (4, 6, 8, 10), "deep_supervision": True}

@@ -17,7 +17,7 @@ import torch
 from monai.networks.utils import convert_to_onnx, convert_to_torchscript
 from torch import Tensor, nn
 
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.utils.errors import InputError
 
 
 def tensors_of(output: Any) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.data.layout import ORIENTATION, encode
+from tests.datasets.layout import ORIENTATION, encode
 
 SIZE = (48, 40)
 """(width, height) of every photo, as seen."""

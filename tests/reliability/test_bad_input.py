@@ -18,25 +18,24 @@ import pytest
 import torch
 from PIL import Image
 
-from dermaseg_monai.data import prepare
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.run import run_inference
 from dermaseg_monai.data.datalist import load_datalist
-from dermaseg_monai.data.phantoms import write_phantoms
-from dermaseg_monai.data.store import open_store
-from dermaseg_monai.errors import InputError, explained
+from dermaseg_monai.data.pixel_cache import open_pixel_cache
+from dermaseg_monai.datasets import prepare
+from dermaseg_monai.datasets.phantoms import write_phantoms
 from dermaseg_monai.image_files import open_photo
-from dermaseg_monai.inference import run_inference
+from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.networks import UNet
-from dermaseg_monai.predict import predict
-from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache
+from dermaseg_monai.sam import PREPROCESSING, EmbeddingCache
 from dermaseg_monai.transforms import LoadMaskd, LoadPhotod
-from dermaseg_monai.zoo.folders import bundle_folder
-from tests.data.discs import write_dataset, write_disc
-from tests.data.layout import folders, mask
-from tests.engines.runs import SETTINGS, TINY_UNET, command, train
-from tests.prompts.helpers import TINY as TINY_SAM
-from tests.prompts.helpers import tiny_network, write_discs
-
-from .bad_files import BAD, GOOD, SIZE, colours
+from dermaseg_monai.utils.errors import InputError, explained
+from tests.datasets.layout import folders, mask
+from tests.disc_dataset import write_dataset, write_disc
+from tests.reliability.bad_files import BAD, GOOD, SIZE, colours
+from tests.sam.helpers import TINY as TINY_SAM
+from tests.sam.helpers import tiny_network, write_discs
+from tests.trainings import SETTINGS, TINY_UNET, command, train
 
 TINY = {**TINY_UNET, **{name: SETTINGS[name] for name in ("image_size", "device", "amp")}}
 
@@ -219,7 +218,9 @@ class TestTraining:
         Path(items[1]["image"]).unlink()
         BAD[name][0](Path(items[1]["image"]))
         with pytest.raises(InputError, match=r"1\.png") as caught:
-            open_store(items, lambda item: LoadMaskd("label")(LoadPhotod("image")(item)), tmp_path / "cache")
+            open_pixel_cache(
+                items, lambda item: LoadMaskd("label")(LoadPhotod("image")(item)), tmp_path / "cache"
+            )
         assert "\n" not in str(caught.value)
         assert not list((tmp_path / "cache").glob("*"))
 
@@ -342,7 +343,7 @@ def test_an_output_that_lies_in_a_file(run: Callable, tmp_path, weights) -> None
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("run", RUNS[1:])
 def test_a_disk_that_is_full_or_read_only(run: Callable, number: int, tmp_path, weights, monkeypatch) -> None:
-    from dermaseg_monai import files
+    from dermaseg_monai.utils import files
 
     (tmp_path / "prepared").mkdir()
     original = os.fsync

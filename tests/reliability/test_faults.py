@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from dermaseg_monai.networks import UNet
-from dermaseg_monai.prompts import PREPROCESSING, EmbeddingCache
-from tests.data.discs import write_dataset, write_disc
-from tests.engines.runs import TINY_UNET, command, start, train
+from dermaseg_monai.sam import PREPROCESSING, EmbeddingCache
+from tests.disc_dataset import write_dataset, write_disc
 from tests.processes import run_together
-from tests.prompts.helpers import tiny_network, write_discs
+from tests.sam.helpers import tiny_network, write_discs
+from tests.trainings import TINY_UNET, command, start, train
 
 SECONDS = 240
 

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dermaseg_monai.data.datalist import list_photos, load_datalist
-from dermaseg_monai.data.splits import assign, official_split, random_split
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.datasets.splits import assign, official_split, random_split
 from dermaseg_monai.metrics import METRICS, confusion_counts
-from dermaseg_monai.prompts.from_mask import box_of_mask, jittered_box, points_inside
-from dermaseg_monai.prompts.preprocess import PREPROCESSING
-from dermaseg_monai.prompts.prompt import Prompt
-from dermaseg_monai.prompts.user_file import read_prompts
+from dermaseg_monai.sam.from_mask import box_of_mask, jittered_box, points_inside
+from dermaseg_monai.sam.preprocess import PREPROCESSING
+from dermaseg_monai.sam.prompt import Prompt
+from dermaseg_monai.sam.prompts_file import read_prompts
 from dermaseg_monai.studies.plan import plan_runs
-from dermaseg_monai.studies.user_file import load_study
+from dermaseg_monai.studies.study_file import load_study
 from dermaseg_monai.transforms import BatchAugment, fit_mask
 from dermaseg_monai.transforms.geometry import Geometry, placement
+from dermaseg_monai.utils.errors import InputError
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from dermaseg_monai.zoo.pack import pack
+from dermaseg_monai.sharing.pack import pack
 from tests.sharing.hub import running_hub
 
 NAME = "lesion_mobilenetv2_unet"

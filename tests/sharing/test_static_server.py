@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from monai.bundle import run
 
-from dermaseg_monai.data import prepare
-from dermaseg_monai.data.phantoms import write_phantoms
-from dermaseg_monai.zoo.pack import pack
-from dermaseg_monai.zoo.store import install
+from dermaseg_monai.datasets import prepare
+from dermaseg_monai.datasets.phantoms import write_phantoms
+from dermaseg_monai.sharing.install import install
+from dermaseg_monai.sharing.pack import pack
 from tests.sharing.nginx import NGINX, serving
 
 NAME = "lesion_mobilenetv2_unet"

@@ -16,9 +16,8 @@ import pytest
 
 from dermaseg_monai.studies.lock import is_locked
 from dermaseg_monai.studies.record import read_history, read_record
-from tests.data.discs import write_dataset
-
-from .small import command, finish, kill, start, status, wait_until, write_file
+from tests.disc_dataset import write_dataset
+from tests.studies.tiny_study import command, finish, kill, start, status, wait_until, write_file
 
 
 @pytest.fixture(scope="module")

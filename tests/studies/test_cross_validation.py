@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.files import read_table
-from dermaseg_monai.predict import predict
+from dermaseg_monai.bundle.folder import fold_bundles
+from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.studies.cross_validation import cross_validation
-from dermaseg_monai.zoo.folders import fold_bundles
-from tests.data.discs import write_dataset
-
-from .small import STUDY, command, finish
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import read_table
+from tests.disc_dataset import write_dataset
+from tests.studies.tiny_study import STUDY, command, finish
 
 
 def test_every_training_image_is_scored_by_a_training_without_it(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.lock import LockedError, is_locked, locked
 from dermaseg_monai.studies.plan import Run, is_trained, plan_runs
 from dermaseg_monai.studies.record import write_record
-from dermaseg_monai.studies.user_file import load_study
-
-from .small import write_file
+from dermaseg_monai.studies.study_file import load_study
+from tests.studies.tiny_study import write_file
 
 
 @pytest.fixture

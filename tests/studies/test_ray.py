@@ -9,13 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dermaseg_monai.bulk import predict_on_ray
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.predict import predict
+from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.inference.shards import predict_on_ray
 from dermaseg_monai.studies.record import read_history, read_record
-from tests.data.discs import write_dataset, write_discs
-
-from .small import command, start, wait_until, write_file
+from dermaseg_monai.utils.errors import InputError
+from tests.disc_dataset import write_dataset, write_discs
+from tests.studies.tiny_study import command, start, wait_until, write_file
 
 ray = pytest.importorskip("ray")
 EPOCHS = 40

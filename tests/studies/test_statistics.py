@@ -10,10 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
-from dermaseg_monai.data import ATTRIBUTES
-from dermaseg_monai.errors import InputError
+from dermaseg_monai.datasets import ATTRIBUTES
 from dermaseg_monai.metrics import COUNT_NAMES, aggregate
-from dermaseg_monai.studies.collect import collect
+from dermaseg_monai.studies.results import collect
 from dermaseg_monai.studies.statistics import (
     Sample,
     analyse,
@@ -24,7 +23,8 @@ from dermaseg_monai.studies.statistics import (
     interval,
     signed_rank,
 )
-from tests.studies.fake import write_study
+from dermaseg_monai.utils.errors import InputError
+from tests.studies.finished_runs import write_study
 from tests.terminal import Terminal
 
 

@@ -16,11 +16,10 @@ from dermaseg_monai.studies.lock import is_locked
 from dermaseg_monai.studies.pace import expected, paces
 from dermaseg_monai.studies.plan import Run, plan_runs
 from dermaseg_monai.studies.record import read_history, read_record, write_record
+from dermaseg_monai.studies.study_file import load_study
 from dermaseg_monai.studies.time_limit import TimeLimit, time_limit
-from dermaseg_monai.studies.user_file import load_study
-from tests.data.discs import write_dataset
-
-from .small import command, finish, kill, start, status, wait_until, write_file
+from tests.disc_dataset import write_dataset
+from tests.studies.tiny_study import command, finish, kill, start, status, wait_until, write_file
 
 VARIANTS: dict[str, Any] = {
     "plain": {},

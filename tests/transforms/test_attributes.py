@@ -10,19 +10,19 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import (
-    Confidenced,
     CropLensd,
     Fitd,
-    FitLiked,
+    FitLabelToImaged,
     IndexMapd,
     LoadMaskd,
     LoadPhotod,
-    Measured,
+    MeanProbabilityd,
+    MeasureMaskd,
     Openingd,
     RemoveSmalld,
 )
+from dermaseg_monai.utils.errors import InputError
 
 NAMES = ("a", "b", "c")
 
@@ -48,7 +48,7 @@ def test_fitted_labels_are_those_that_training_sees(tmp_path: Path, aspect: str)
     fit = Fitd(size=(48, 48), aspect=aspect)
     seen = Compose([LoadPhotod(), LoadMaskd(), CropLensd(), fit])(item)
     shown = Compose(
-        [LoadPhotod(), CropLensd("image"), Fitd("image", (48, 48), aspect), LoadMaskd(), FitLiked()]
+        [LoadPhotod(), CropLensd("image"), Fitd("image", (48, 48), aspect), LoadMaskd(), FitLabelToImaged()]
     )(item)
     assert shown["label"].shape == (3, 90, 140)
     assert torch.equal(shown["label_fitted"], seen["label"].as_tensor())
@@ -57,20 +57,20 @@ def test_fitted_labels_are_those_that_training_sees(tmp_path: Path, aspect: str)
 
 def test_fitting_refuses_masks_of_another_photo() -> None:
     with pytest.raises(InputError, match="must agree"):
-        FitLiked()({"image": torch.zeros(3, 8, 8), "label": torch.zeros(1, 9, 9, dtype=torch.uint8)})
+        FitLabelToImaged()({"image": torch.zeros(3, 8, 8), "label": torch.zeros(1, 9, 9, dtype=torch.uint8)})
 
 
 def test_measurements() -> None:
     masks = torch.zeros(2, 4, 5, dtype=torch.uint8)
     masks[0, 1:3, 2:5] = 1
-    first, second = Measured()({"pred": masks})["measurements"]
+    first, second = MeasureMaskd()({"pred": masks})["measurements"]
     assert first == {"area_share": 0.3, "left": 2, "top": 1, "right": 5, "bottom": 3}
     assert second == {"area_share": 0.0, "left": None, "top": None, "right": None, "bottom": None}
 
 
 def test_confidence_of_each_channel() -> None:
     probability = torch.tensor([[[0.2, 0.6]], [[0.2, 0.6]], [[0.1, 0.1]]])
-    result = Confidenced(threshold=[0.5, 0.1, 0.5])({"pred": probability})
+    result = MeanProbabilityd(threshold=[0.5, 0.1, 0.5])({"pred": probability})
     assert result["confidence"] == pytest.approx([0.6, 0.4, 0.0])
 
 

@@ -9,8 +9,8 @@ from monai.data import MetaTensor
 from monai.utils import set_determinism
 from torchvision.transforms.v2 import functional as tv
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import BatchAugment, dictionary_augment
+from dermaseg_monai.utils.errors import InputError
 
 HEIGHT, WIDTH = 48, 64
 

@@ -10,9 +10,9 @@ from monai.transforms import Compose
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
-from dermaseg_monai.errors import InputError
-from dermaseg_monai.transforms import Fitd, LoadMaskd, LoadPhotod, Restored, fit_mask, fit_photo
+from dermaseg_monai.transforms import Fitd, LoadMaskd, LoadPhotod, RestoreSized, fit_mask, fit_photo
 from dermaseg_monai.transforms.geometry import geometry_of, placement
+from dermaseg_monai.utils.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_load_fit_collate_restore_is_aligned(
     # a network that answers with the red channel
     batch["pred"] = batch["image"][:, :1].float() / 255
     for item, (height, width) in zip(decollate_batch(batch), sizes, strict=True):
-        restored = Restored("pred", ref="image")(item)["pred"]
+        restored = RestoreSized("pred", ref="image")(item)["pred"]
         assert restored.shape == (1, height, width)
         assert restored.meta["filename_or_obj"] == item["image"].meta["filename_or_obj"]
         truth = _ellipse(height, width)
@@ -126,16 +126,16 @@ def test_a_linear_ramp_comes_back(tmp_path: Path) -> None:
     assert geometry_of(item["image"]).content == (0, 20, 40, 40)
     item["pred"] = torch.full((1, 40, 60), -1000.0)
     item["pred"][0, :, 20:40] = ((torch.arange(40) + 0.5) * 5)[:, None]
-    restored = Restored()(item)["pred"]
+    restored = RestoreSized()(item)["pred"]
     np.testing.assert_allclose(restored[0, 3:-3].numpy(), np.broadcast_to(y, (200, 100))[3:-3], atol=1e-4)
 
 
 def test_restored_by_its_own_geometry(tmp_path: Path) -> None:
     item = Fitd(size=(32, 32))(LoadMaskd()(LoadPhotod()(_files(tmp_path, 40, 60))))
     own = MetaTensor(torch.rand(2, 32, 32), meta=dict(item["image"].meta))
-    assert Restored(ref=None)({"pred": own})["pred"].shape == (2, 40, 60)
+    assert RestoreSized(ref=None)({"pred": own})["pred"].shape == (2, 40, 60)
     half = own.to(torch.bfloat16)
-    assert Restored(ref=None)({"pred": half})["pred"].dtype == torch.float32
+    assert RestoreSized(ref=None)({"pred": half})["pred"].dtype == torch.float32
 
 
 def test_five_channels_keep_their_order(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_errors(tmp_path: Path) -> None:
         Fitd("image")({"image": torch.zeros(3, 4, 4)})
     item = Fitd("image", (32, 32))(LoadPhotod()(_files(tmp_path, 40, 60)))
     with pytest.raises(InputError, match="threshold after restoring"):
-        Restored()({**item, "pred": torch.zeros(1, 32, 32, dtype=torch.uint8)})
+        RestoreSized()({**item, "pred": torch.zeros(1, 32, 32, dtype=torch.uint8)})
     with pytest.raises(InputError, match="must agree"):
-        Restored()({**item, "pred": torch.zeros(1, 16, 16)})
+        RestoreSized()({**item, "pred": torch.zeros(1, 16, 16)})
     with pytest.raises(InputError, match="knows its photo's size"):
-        Restored()({"pred": torch.zeros(1, 32, 32)})
+        RestoreSized()({"pred": torch.zeros(1, 32, 32)})

@@ -6,7 +6,6 @@ import torch
 from monai.data import MetaTensor
 from torchvision.transforms.v2 import functional as tv
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -14,6 +13,7 @@ from dermaseg_monai.transforms import (
     denormalise_photo,
     normalise_photo,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 def test_literal_values() -> None:

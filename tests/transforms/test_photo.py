@@ -8,8 +8,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import LoadMaskd, LoadPhotod
+from dermaseg_monai.utils.errors import InputError
 
 
 def _save(image: Image.Image, path: Path) -> Path:

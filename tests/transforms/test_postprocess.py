@@ -10,16 +10,16 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import (
     Closingd,
     FillHolesd,
-    Foregroundd,
+    ForegroundProbabilityd,
     LargestComponentd,
     Openingd,
     RemoveSmalld,
     Thresholdd,
 )
+from dermaseg_monai.utils.errors import InputError
 
 
 def _mask(*rows: str) -> torch.Tensor:
@@ -37,23 +37,23 @@ def _blobs(seed: int, shape: tuple[int, int] = (61, 83)) -> np.ndarray:
 
 def test_foreground_literal_values() -> None:
     logits = torch.tensor([[[0.0, math.log(3)]], [[math.log(3), 0.0]]])
-    both = Foregroundd(mode="multilabel")({"pred": logits})["pred"]
+    both = ForegroundProbabilityd(mode="multilabel")({"pred": logits})["pred"]
     torch.testing.assert_close(both, torch.tensor([[[0.5, 0.75]], [[0.75, 0.5]]]))
     torch.testing.assert_close(
-        Foregroundd(mode="binary")({"pred": logits[:1]})["pred"], torch.tensor([[[0.5, 0.75]]])
+        ForegroundProbabilityd(mode="binary")({"pred": logits[:1]})["pred"], torch.tensor([[[0.5, 0.75]]])
     )
-    two = Foregroundd(mode="two_class")({"pred": logits})["pred"]
+    two = ForegroundProbabilityd(mode="two_class")({"pred": logits})["pred"]
     torch.testing.assert_close(two, torch.tensor([[[0.75, 0.25]]]))
     torch.testing.assert_close(two, logits.softmax(0)[1:])
 
 
 def test_foreground_errors() -> None:
     with pytest.raises(InputError, match="mode is 'multiclass'"):
-        Foregroundd(mode="multiclass")
+        ForegroundProbabilityd(mode="multiclass")
     with pytest.raises(InputError, match="mode 'binary' needs"):
-        Foregroundd()({"pred": torch.zeros(2, 4, 4)})
+        ForegroundProbabilityd()({"pred": torch.zeros(2, 4, 4)})
     with pytest.raises(InputError, match="mode 'two_class' needs"):
-        Foregroundd(mode="two_class")({"pred": torch.zeros(1, 4, 4)})
+        ForegroundProbabilityd(mode="two_class")({"pred": torch.zeros(1, 4, 4)})
 
 
 def test_threshold() -> None:

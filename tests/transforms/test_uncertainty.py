@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.transforms import Entropyd, SaveHeatmapd
+from dermaseg_monai.utils.errors import InputError
 
 
 def test_entropy_in_bits() -> None:

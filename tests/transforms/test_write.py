@@ -11,17 +11,17 @@ from monai.transforms import Compose, SaveImaged, SqueezeDimd, Transposed
 from PIL import Image
 from torchvision.io import ImageReadMode, read_image
 
-from dermaseg_monai.errors import InputError
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.transforms import (
     Fitd,
     LoadPhotod,
-    Restored,
+    RestoreSized,
     SaveMaskd,
     Thresholdd,
     check_stems,
     write_mask,
 )
+from dermaseg_monai.utils.errors import InputError
 
 MASK = np.zeros((20, 32), dtype=np.uint8)
 MASK[2:7, 3:20] = 1  # off centre in both directions
@@ -103,7 +103,7 @@ def test_orientation_from_photo_to_file(tmp_path: Path, orientation: int) -> Non
     image.save(tmp_path / "p.jpg", quality=95, exif=exif)
     item = Fitd("image", (64, 64))(LoadPhotod(reduce_to=60)({"image": str(tmp_path / "p.jpg")}))
     item["pred"] = item["image"][:1].float() / 255
-    Compose([Restored(), Thresholdd(), SaveMaskd(output_dir=tmp_path)])(item)
+    Compose([RestoreSized(), Thresholdd(), SaveMaskd(output_dir=tmp_path)])(item)
     with Image.open(tmp_path / "p_segmentation.png") as written:
         mask = np.array(written) == 255
     assert mask.shape == (120, 200)

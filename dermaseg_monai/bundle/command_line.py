@@ -1,0 +1,40 @@
+"""Errors that a person can act on, where MONAI's command line would print a traceback."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+from dermaseg_monai.bundle.overrides import under_bundle_run
+from dermaseg_monai.utils.errors import LEFT_OUT, STOPPED, explained
+
+
+def install_error_messages() -> None:
+    """From now on what the user can mend, and Ctrl-C, end the process with one sentence.
+
+    That is an uncaught :class:`InputError`, a full or read-only disk, or a device that is not there, with exit
+    code 1; after Ctrl-C the process ends as an interrupted one does.
+    """
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        found = explained(error)
+        if isinstance(error, KeyboardInterrupt):
+            print(STOPPED, file=sys.stderr)
+        elif found is None:
+            usual(kind, error, traceback)
+        else:
+            print(f"error: {found}", file=sys.stderr)
+
+    sys.excepthook = hook
+
+
+def exit_on_left_out(loader: Any) -> None:
+    """End ``python -m monai.bundle run`` with exit code 3 where photos were left out; elsewhere do nothing.
+
+    Args:
+        loader: a :class:`dermaseg_monai.data.photos.PhotoLoader` whose photos have been gone through.
+    """
+    if loader.failures and under_bundle_run():
+        sys.exit(LEFT_OUT)

@@ -1,0 +1,122 @@
+"""Trained bundles that are asked photo by photo, for use inside another one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import SaveImaged
+
+from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.engines import predict_maps
+from dermaseg_monai.transforms import ForegroundProbabilityd, RestoreSized
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.fingerprint import describe
+
+_PARTS = ("mode", "device", "amp", "preprocessing", "inferer", "network", "postprocessing")
+
+
+class Member:
+    """A trained bundle that segments single photos by its own ``inference.json``.
+
+    Each photo is decoded, cropped, resized and normalised for this bundle. Calls from several threads take turns
+    at the network; what comes before and after it runs side by side.
+
+    Args:
+        bundle: name or folder, with ``models/model.pt``.
+        **overrides: ids of its inference.json, such as ``device``.
+
+    Raises:
+        InputError: the bundle is unknown, has no weights, or takes prompts.
+    """
+
+    def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:
+        folder = bundle_folder(bundle)
+        parser = ConfigParser()
+        parser.read_config(str(folder / "configs" / "inference.json"))
+        if "prompt_source" in parser:
+            raise InputError(
+                f"'{bundle}' takes prompts and cannot be part of another bundle; choose one without."
+            )
+        parser.update({"bundle_root": str(folder), **overrides})
+        self._parts = {name: parser.get_parsed_content(name) for name in _PARTS}
+        self._parts["network"].eval()
+        self._lock = threading.Lock()
+
+    @property
+    def task(self) -> str:
+        """ "lesion" or "attribute"."""
+        return "attribute" if self._parts["mode"] == "multilabel" else "lesion"
+
+    def prepares_like(self, preprocessing: Callable) -> bool:
+        """Whether another bundle's preprocessing makes the same of every photo as this one's."""
+        return describe(self._parts["preprocessing"]) == describe(preprocessing)
+
+    def probability(self, photo: str, image: torch.Tensor | None = None) -> torch.Tensor:
+        """Segment a photo.
+
+        Args:
+            photo: its path.
+            image: what the bundle's preprocessing makes of it (3, h, w), where that is at hand.
+
+        Returns:
+            float32 (C, H, W) in 0..1 at the photo's own size, a channel for the lesion or for each attribute.
+
+        Raises:
+            InputError: the photo cannot be read.
+        """
+        item = self._predicted(photo, image)
+        for transform in self._parts["postprocessing"].transforms:
+            item = transform(item)
+            if isinstance(transform, RestoreSized):
+                break
+        return item["pred"].as_subclass(torch.Tensor)
+
+    def mask(self, photo: str) -> torch.Tensor:
+        """Segment a photo, with the bundle's threshold and post-processing.
+
+        Args:
+            photo: its path.
+
+        Returns:
+            uint8 (C, H, W) of 0 and 1 at the photo's own size.
+
+        Raises:
+            InputError: the photo cannot be read.
+        """
+        item = self._predicted(photo)
+        for transform in self._parts["postprocessing"].transforms:
+            if isinstance(transform, SaveImaged):  # what follows prepares the file
+                break
+            item = transform(item)
+        return item["pred"].as_subclass(torch.Tensor)
+
+    def _predicted(self, photo: str, image: torch.Tensor | None = None) -> Any:
+        if image is None:
+            image = self._parts["preprocessing"]({"image": photo})["image"]
+        device = self._parts["device"]
+        batch = image.as_subclass(torch.Tensor)[None].to(device)
+        with self._lock, torch.no_grad():
+            maps = predict_maps(batch, self._parts["network"], self._parts["inferer"], self._parts["amp"])
+        return {"image": image} | {name: values[0] for name, values in maps.items()}
+
+
+def restored_probability(logits: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:
+    """Bring a bundle's own logits to where its members' probabilities are.
+
+    Args:
+        logits: (C, h, w), or (C, H, W) with the photo's geometry where they are there already.
+        image: the network's input, which holds the geometry.
+        mode: of the logits.
+
+    Returns:
+        Probabilities (C, H, W) at the photo's own size, whose ``meta`` is the photo's.
+    """
+    item = RestoreSized("pred", ref="image")(
+        ForegroundProbabilityd("pred", mode)({"pred": logits, "image": image})
+    )
+    return item["pred"]

@@ -1,0 +1,153 @@
+"""What an evaluation of attributes writes: a row for every image and attribute, and their summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from ignite.engine import Events
+
+from dermaseg_monai.data.photos import PhotoLoader, check_any
+from dermaseg_monai.metrics import (
+    COUNT_NAMES,
+    CURVES,
+    METRICS,
+    ScoreHistogram,
+    aggregate,
+    confusion_counts,
+)
+from dermaseg_monai.utils.distributed import gather_objects, rank
+from dermaseg_monai.utils.files import atomic_path, write_text
+
+logger = logging.getLogger(__name__)
+
+_PER_IMAGE = ("jaccard", "dice", "accuracy", "sensitivity", "specificity")
+_OVERLAP = ("jaccard", "dice")
+
+
+class AttributeScores:
+    """Ignite handler that scores attribute masks at their own size (ISIC 2018 Task 2).
+
+    Writes ``<output_dir>/metrics.csv``, a row per image and attribute: the four counts in pixels and the
+    scores made of them. ``<output_dir>/summary.json`` holds for each attribute, and as ``macro`` their mean:
+
+    - ``jaccard``, ``dice``: the official ones, of confusion matrices divided by their image's pixel count and
+      summed over images;
+    - ``pooled_jaccard``, ``pooled_dice``: of the plain sums of pixels, where large photos weigh more;
+    - ``present_jaccard``, ``present_dice``: mean over the images that have the attribute;
+    - ``roc_auc``, ``average_precision``: over all pixels at the network's size (of an ensemble, or within a
+      lesion: at the photo's), free of thresholds;
+
+    and as ``micro`` the official ones over all attributes together, the challenge's ranking score. What is
+    undefined (an attribute that no image has) is null and left out of the means.
+
+    Each item of the engine's batch has ``pred`` and ``label``, masks ``(C, H, W)`` at the photo's size, and
+    ``logits`` and ``label_fitted``, ``(C, h, w)`` at the size that the logits are at.
+
+    Args:
+        output_dir: folder of what the evaluation writes.
+        loader: where the photos come from; its failures are listed.
+        settings: weights, section, thresholds and post-processing, to be named beside the scores.
+        attributes: names of the channels.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        loader: PhotoLoader,
+        settings: Mapping[str, Any],
+        attributes: Sequence[str],
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.loader = loader
+        self.settings = dict(settings)
+        self.attributes = list(attributes)
+        self.rows: list[dict[str, Any]] = []
+        self.histogram = ScoreHistogram(len(self.attributes))
+
+    def attach(self, engine: Any) -> None:
+        """Register with a :class:`dermaseg_monai.engines.PhotoEvaluator`."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _start(self, engine: Any) -> None:
+        self.rows = []
+        self.histogram.reset()
+
+    def _collect(self, engine: Any) -> None:
+        for item in engine.state.batch:
+            self.histogram.update(item["logits"][None], item["label_fitted"][None])
+            counts = confusion_counts(item["pred"][None], item["label"][None])[0]
+            scores = {name: METRICS[name](counts).tolist() for name in _PER_IMAGE}
+            folder = {"folder": item["folder"]} if "folder" in item else {}
+            for channel, attribute in enumerate(self.attributes):
+                self.rows.append(
+                    {"id": item["id"], **folder, "attribute": attribute}
+                    | dict(zip(COUNT_NAMES, counts[channel].tolist(), strict=True))
+                    | {name: values[channel] for name, values in scores.items()}
+                )
+
+    def _write(self, engine: Any) -> None:
+        rows = gather_objects(self.rows)
+        failures = gather_objects(self.loader.failures)
+        check_any(rows, failures)
+        histogram = self.histogram.gather()
+        table = pd.DataFrame(rows)
+        order = pd.Categorical(table["attribute"], categories=self.attributes)
+        table = table.assign(order=order.codes).sort_values(["id", "order"], ignore_index=True)
+        table = table.drop(columns="order")
+        summary = self._summary(table, histogram)
+        engine.state.metrics |= {
+            f"{average}_{name}": value
+            for average in ("micro", "macro")
+            for name, value in summary[average].items()
+        }
+        if rank() != 0:
+            return
+        with atomic_path(self.output_dir / "metrics.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f")
+        summary = {**summary, "failures": failures, "settings": self.settings}
+        write_text(self.output_dir / "summary.json", json.dumps(summary, indent=2, default=str) + "\n")
+        logger.info(
+            "%d images: Jaccard micro %.4f, macro %.4f; Dice micro %.4f, macro %.4f; mean AUC %.4f; rows in %s",
+            summary["images"],
+            summary["micro"]["jaccard"],
+            summary["macro"]["jaccard"],
+            summary["micro"]["dice"],
+            summary["macro"]["dice"],
+            summary["macro"]["roc_auc"] or math.nan,
+            self.output_dir / "metrics.csv",
+        )
+
+    def _summary(self, table: pd.DataFrame, histogram: torch.Tensor) -> dict[str, Any]:
+        images = len(table) // len(self.attributes)
+        counts = torch.tensor(table[list(COUNT_NAMES)].to_numpy()).view(images, len(self.attributes), 4)
+        columns: dict[str, torch.Tensor] = {}
+        for name in _OVERLAP:
+            columns[name] = aggregate(counts, name, "pooled_macro", per_channel=True)
+            columns[f"pooled_{name}"] = METRICS[name](counts.sum(dim=0))
+            columns[f"present_{name}"] = aggregate(counts, name, "present_mean", per_channel=True)
+        columns |= {name: curve(histogram) for name, curve in CURVES.items()}
+        present = ((counts[..., 0] + counts[..., 2]) > 0).sum(dim=0).tolist()
+        return {
+            "images": images,
+            "micro": {name: _number(aggregate(counts, name, "pooled_micro")) for name in _OVERLAP},
+            "macro": {name: _number(values.nanmean()) for name, values in columns.items()},
+            "attributes": {
+                attribute: {"images": present[channel]}
+                | {name: _number(values[channel]) for name, values in columns.items()}
+                for channel, attribute in enumerate(self.attributes)
+            },
+        }
+
+
+def _number(value: torch.Tensor) -> float | None:
+    return None if math.isnan(value) else round(float(value), 8)

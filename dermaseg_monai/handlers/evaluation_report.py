@@ -1,0 +1,106 @@
+"""What a finished evaluation shows: its best, median and worst cases at a readable size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ignite.engine import Engine, Events
+from PIL import Image
+
+from dermaseg_monai.image_files import read_mask, read_photo
+from dermaseg_monai.utils.distributed import rank
+from dermaseg_monai.utils.files import read_table, stem_of
+from dermaseg_monai.visualize.attributes import AttributeCase, draw_attribute_panel
+from dermaseg_monai.visualize.panels import Case, draw_panel, spread
+
+LONGEST_SIDE = 640
+"""Pixels to which a case is reduced for the panel."""
+
+
+class EvaluationReport:
+    """Ignite handler that draws ``<output_dir>/panel.png`` from the saved masks once an evaluation ends.
+
+    Args:
+        output_dir: folder of what the evaluation writes, with its ``metrics.csv`` and ``masks``.
+        data: the evaluated items ``{"id", "image", "label"}``.
+        attributes: names of the masks of each photo, or None for a single mask; the panel then shows photos
+            that have any, by the Dice of all attributes together.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        data: list[dict[str, Any]],
+        attributes: Sequence[str] | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.items = {item["id"]: item for item in data}
+        self.attributes = attributes
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator, after the handler that writes the scores."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Draw the panel."""
+        if rank() != 0:
+            return
+        table = read_table(self.output_dir / "metrics.csv")
+        if self.attributes is not None:
+            table = _by_photo(table)
+        titled = [
+            (f"{kind}: {table['id'][index]}, Dice {table['dice'][index]:.3f}", table["id"][index])
+            for kind, index in spread(table["dice"].tolist())
+        ]
+        path = self.output_dir / "panel.png"
+        if self.attributes is None:
+            draw_panel(
+                [saved_case(title, self.items[name], self.output_dir / "masks") for title, name in titled],
+                path,
+            )
+        else:
+            draw_attribute_panel(
+                [
+                    saved_attribute_case(title, self.items[name], self.output_dir / "masks", self.attributes)
+                    for title, name in titled
+                ],
+                path,
+            )
+
+
+def saved_case(title: str, item: dict[str, Any], folder: Path) -> Case:
+    """One photo with its lesion mask and the one saved in ``folder``, at a readable size."""
+    mask = folder / f"{stem_of(item['image'])}_segmentation.png"
+    arrays = (read_photo(item["image"]), read_mask(item["label"]), read_mask(mask))
+    image, truth, prediction = (_reduced(array) for array in arrays)
+    return Case(title, image, truth > 0, prediction > 0)
+
+
+def saved_attribute_case(
+    title: str, item: dict[str, Any], folder: Path, attributes: Sequence[str]
+) -> AttributeCase:
+    """One photo with its attribute masks and those saved in ``folder``, at a readable size."""
+    stem = stem_of(item["image"])
+    truth = [_reduced(read_mask(path)) > 0 for path in item["label"]]
+    saved = [_reduced(read_mask(folder / f"{stem}_attribute_{name}.png")) > 0 for name in attributes]
+    return AttributeCase(title, _reduced(read_photo(item["image"])), np.stack(truth), np.stack(saved))
+
+
+def _by_photo(table: pd.DataFrame) -> pd.DataFrame:
+    counts = table.groupby("id", sort=False)[["tp", "fp", "fn"]].sum().reset_index()
+    present = counts[counts["tp"] + counts["fn"] > 0]
+    counts = (present if len(present) else counts).reset_index(drop=True)
+    errors = counts["fp"] + counts["fn"]
+    return counts.assign(dice=2 * counts["tp"] / (2 * counts["tp"] + errors).clip(lower=1))
+
+
+def _reduced(array: np.ndarray) -> np.ndarray:
+    scale = min(1.0, LONGEST_SIDE / max(array.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
+    resample = Image.Resampling.BOX if array.ndim == 3 else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(array).resize((width, height), resample))

@@ -1,0 +1,1 @@
+"""Prediction on photos, and what is measured of it."""

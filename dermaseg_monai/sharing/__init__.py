@@ -1,0 +1,1 @@
+"""Sharing of bundles: archives, checks of what others made, installation from any web server."""

@@ -1,0 +1,36 @@
+"""Yes and no as people type them."""
+
+from __future__ import annotations
+
+from dermaseg_monai.utils.errors import InputError
+
+_WORDS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def is_on(value: object) -> bool:
+    """Read a setting that is on or off.
+
+    MONAI's command line takes ``--fill_holes False`` for the value and ``--fill_holes false`` for a word, which
+    would count as true.
+
+    Args:
+        value: a bool, a number, or a word such as true, false, yes, no, on, off.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return bool(value)
+    word = str(value).strip().lower()
+    if word not in _WORDS:
+        raise InputError(f"a setting that is on or off was given as '{value}'; write true or false.")
+    return _WORDS[word]

@@ -1,1 +1,0 @@
-"""The catalogue of bundles, and the folders made from it."""

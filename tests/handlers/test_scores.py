@@ -1,0 +1,154 @@
+"""Scores and measurements against what is worked out by hand from the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Engine
+from isic_challenge_scoring import SegmentationScore
+from monai.data import MetaTensor
+from PIL import Image
+
+from dermaseg_monai.handlers import LesionScores, PredictionTable
+from dermaseg_monai.transforms import MeasureMaskd, write_mask
+
+SIZES = [(20, 30), (41, 17), (32, 32), (10, 12), (25, 25)]
+
+
+def cases() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Truth and prediction: overlapping at random, equal, disjoint, both empty, and a missed lesion."""
+    rng = np.random.default_rng(0)
+    pairs = [(rng.random(size) < 0.4, rng.random(size) < 0.5) for size in SIZES]
+    pairs[0] = (pairs[0][0], pairs[0][0] | (rng.random(SIZES[0]) < 0.1))
+    pairs[1] = (pairs[1][0], pairs[1][0])
+    pairs[3] = (np.zeros(SIZES[3], bool), np.zeros(SIZES[3], bool))
+    pairs[4] = (pairs[4][0], np.zeros(SIZES[4], bool))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation of the cases in two batches, ids out of order."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    items: list[dict[str, Any]] = []
+    for number, (truth, prediction) in enumerate(cases()):
+        name = f"ISIC_{9 - number:07d}"
+        write_mask(truth, folder / "truth" / f"{name}_segmentation.png")
+        write_mask(prediction, folder / "masks" / f"{name}_segmentation.png")
+        pred, label = (torch.from_numpy(mask.astype(np.uint8))[None] for mask in (prediction, truth))
+        items.append({"id": name, "pred": MetaTensor(pred), "label": label})
+    loader = SimpleNamespace(failures=[{"id": "bad", "image": "bad.jpg", "reason": "damaged."}])
+    engine = Engine(lambda engine, batch: {})
+    LesionScores(folder / "out", loader, {"threshold": 0.5, "weights": Path("model.pt")}).attach(engine)
+    engine.run([items[:2], items[2:]])
+    (folder / "state.json").write_text(json.dumps(engine.state.metrics))
+    return folder
+
+
+def by_hand(folder: Path) -> dict[str, dict[str, float]]:
+    scores = {}
+    for path in sorted((folder / "truth").iterdir()):
+        truth, mask = (
+            np.asarray(Image.open(folder / kind / path.name)) >= 128 for kind in ("truth", "masks")
+        )
+        tp, fp, fn, tn = (
+            (truth & mask).sum(),
+            (~truth & mask).sum(),
+            (truth & ~mask).sum(),
+            (~truth & ~mask).sum(),
+        )
+        jaccard = tp / (tp + fp + fn) if tp + fp + fn else 1.0
+        scores[path.name.removesuffix("_segmentation.png")] = {
+            "dice": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0,
+            "jaccard": jaccard,
+            "threshold_jaccard": jaccard if jaccard >= 0.65 else 0.0,
+            "accuracy": (tp + tn) / truth.size,
+            "sensitivity": tp / (tp + fn) if tp + fn else 1.0,
+            "specificity": tn / (tn + fp) if tn + fp else 1.0,
+        }
+    return scores
+
+
+def test_rows_are_those_worked_out_from_the_pngs(folder) -> None:
+    table = pd.read_csv(folder / "out" / "metrics.csv", dtype={"id": str}).set_index("id")
+    expected = pd.DataFrame(by_hand(folder)).T
+    assert table.index.tolist() == sorted(table.index)
+    pd.testing.assert_frame_equal(table, expected, check_names=False, atol=1e-6, check_dtype=False)
+
+
+def test_summary_is_mean_and_deviation(folder) -> None:
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    expected = pd.DataFrame(by_hand(folder)).T
+    state = json.loads((folder / "state.json").read_text())
+    assert summary["images"] == 5
+    assert summary["failures"] == [{"id": "bad", "image": "bad.jpg", "reason": "damaged."}]
+    assert summary["settings"] == {"threshold": 0.5, "weights": "model.pt"}
+    for name in expected:
+        assert summary["metrics"][name]["mean"] == pytest.approx(expected[name].mean(), abs=1e-6)
+        assert summary["metrics"][name]["sd"] == pytest.approx(np.std(expected[name], ddof=1), abs=1e-6)
+        assert state[name] == pytest.approx(expected[name].mean(), abs=1e-12)
+
+
+def test_the_challenges_own_scorer_agrees(folder) -> None:
+    official = SegmentationScore.from_dir(folder / "truth", folder / "masks").macro_average
+    means = json.loads((folder / "out" / "summary.json").read_text())["metrics"]
+    for name in ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity"):
+        assert means[name]["mean"] == pytest.approx(official[name], abs=1e-6), name
+
+
+def test_one_image_has_no_deviation(tmp_path) -> None:
+    engine = Engine(lambda engine, batch: {})
+    mask = torch.ones(1, 4, 4, dtype=torch.uint8)
+    LesionScores(tmp_path, SimpleNamespace(failures=[]), {}).attach(engine)
+    engine.run([[{"id": "one", "pred": mask, "label": mask}]])
+    assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["dice"] == {"mean": 1.0, "sd": 0.0}
+
+
+class TestPhotoSummary:
+    def run(self, folder: Path, masks: dict[str, np.ndarray], failures: list[dict[str, str]]) -> pd.DataFrame:
+        """Summarise masks (H, W)."""
+        items = []
+        for name, mask in masks.items():
+            meta = {"filename_or_obj": f"/photos/{name}.jpg", "original_size": mask.shape}
+            pred = torch.from_numpy(mask.astype(np.uint8))[None]
+            item = {"id": name, "image": MetaTensor(torch.zeros(3, 2, 2), meta=meta), "pred": pred}
+            items.append(MeasureMaskd("pred")(item) | {"confidence": [0.75]})
+        engine = Engine(lambda engine, batch: {})
+        PredictionTable(folder, SimpleNamespace(failures=failures)).attach(engine)
+        engine.run([items])
+        return pd.read_csv(folder / "predictions.csv", dtype={"id": str}).set_index("id")
+
+    def test_measurements(self, tmp_path) -> None:
+        box = np.zeros((10, 20), bool)
+        box[2:5, 7:11] = True
+        box[3, 8] = False
+        corners = np.zeros((6, 4), bool)
+        corners[0, 0] = corners[5, 3] = True
+        table = self.run(tmp_path, {"b": box, "a": corners, "c": np.zeros((5, 5), bool)}, [])
+        columns = ["height", "width", "left", "top", "right", "bottom"]
+        assert table.index.tolist() == ["a", "b", "c"]
+        assert table.loc["b", columns].tolist() == [10, 20, 7, 2, 11, 5]
+        assert table.loc["a", columns].tolist() == [6, 4, 0, 0, 4, 6]
+        assert table.loc["c", ["left", "top", "right", "bottom"]].isna().all()
+        assert table["area_share"].tolist() == pytest.approx([2 / 24, 11 / 200, 0], abs=1e-6)
+        assert table["confidence"].tolist() == [0.75] * 3
+        assert table.loc["b", "image"] == "/photos/b.jpg"
+        assert ",7,2,11,5," in (tmp_path / "predictions.csv").read_text()  # whole numbers beside an empty box
+
+    def test_no_lesion_at_all(self, tmp_path) -> None:
+        table = self.run(tmp_path, {"a": np.zeros((4, 4), bool)}, [])
+        assert table.loc["a", ["left", "top", "right", "bottom"]].isna().all()
+
+    def test_failures_are_listed_and_later_forgotten(self, tmp_path) -> None:
+        masks = {"a": np.ones((4, 4), bool)}
+        self.run(tmp_path, masks, [{"id": "bad", "image": "bad.jpg", "reason": "damaged, in short."}])
+        assert pd.read_csv(tmp_path / "failures.csv")["reason"].tolist() == ["damaged, in short."]
+        self.run(tmp_path, masks, [])
+        assert not (tmp_path / "failures.csv").exists()
