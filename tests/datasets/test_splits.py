@@ -38,7 +38,7 @@ def test_committed_split_has_the_published_sizes() -> None:
 
 
 def test_committed_split_is_what_the_function_makes() -> None:
-    text = files("dermaseg_monai.data").joinpath(SPLIT_FILE).read_text(encoding="utf-8")
+    text = files("dermaseg_monai.datasets").joinpath(SPLIT_FILE).read_text(encoding="utf-8")
     assert split_text(random_split(reversed(official_ids()))) == text
 
 
