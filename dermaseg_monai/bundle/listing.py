@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.bundle.definition import Bundle
@@ -10,9 +11,24 @@ from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.utils.errors import InputError
 
 
+def list_bundles() -> list[dict[str, Any]]:
+    """List the bundles of the collection.
+
+    Returns:
+        A dictionary for each bundle: ``name``, ``title``, ``task`` ("lesion" or "attribute"), ``mode``, ``image_size``
+        (height and width), ``parameters``, ``version``, ``weights`` (whether its folder has any), ``summary``,
+        ``source_recipe`` and ``own_recipe``.
+
+    Example:
+        >>> [bundle["name"] for bundle in list_bundles() if bundle["task"] == "lesion"][:2]
+        ['lesion_unet', 'lesion_unet_compact']
+    """
+    return [_entry(bundle) for bundle in BUNDLES]
+
+
 def as_json() -> str:
-    """Every bundle with its task, size, parameters, version and whether it has weights, as a JSON list."""
-    return json.dumps([_entry(bundle) for bundle in BUNDLES], indent=2)
+    """Every bundle as :func:`list_bundles` gives it, as a JSON list."""
+    return json.dumps(list_bundles(), indent=2)
 
 
 def as_table() -> str:
@@ -27,7 +43,7 @@ def as_table() -> str:
     return "\n".join("  ".join([*map(str.ljust, row[:-1], widths), row[-1]]) for row in rows)
 
 
-def _entry(bundle: Bundle) -> dict[str, object]:
+def _entry(bundle: Bundle) -> dict[str, Any]:
     return {
         "name": bundle.name,
         "title": bundle.title,

@@ -1,4 +1,4 @@
-"""Trained bundles that are asked photo by photo, for use inside another one."""
+"""Trained bundles that are asked photo by photo, from Python or inside another bundle."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Member:
         parser.read_config(str(folder / "configs" / "inference.json"))
         if "prompt_source" in parser:
             raise InputError(
-                f"'{bundle}' takes prompts and cannot be part of another bundle; choose one without."
+                f"'{bundle}' takes prompts, and cannot segment photos by itself; choose a bundle without, or use "
+                "dermaseg_monai.sam.PromptSession."
             )
         parser.update({"bundle_root": str(folder), **overrides})
         self._parts = {name: parser.get_parsed_content(name) for name in _PARTS}
@@ -52,11 +53,16 @@ class Member:
         """ "lesion" or "attribute"."""
         return "attribute" if self._parts["mode"] == "multilabel" else "lesion"
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """The trained network, in evaluation mode and on its device."""
+        return self._parts["network"]
+
     def prepares_like(self, preprocessing: Callable) -> bool:
         """Whether another bundle's preprocessing makes the same of every photo as this one's."""
         return describe(self._parts["preprocessing"]) == describe(preprocessing)
 
-    def probability(self, photo: str, image: torch.Tensor | None = None) -> torch.Tensor:
+    def probability(self, photo: str | os.PathLike[str], image: torch.Tensor | None = None) -> torch.Tensor:
         """Segment a photo.
 
         Args:
@@ -76,7 +82,7 @@ class Member:
                 break
         return item["pred"].as_subclass(torch.Tensor)
 
-    def mask(self, photo: str) -> torch.Tensor:
+    def mask(self, photo: str | os.PathLike[str]) -> torch.Tensor:
         """Segment a photo, with the bundle's threshold and post-processing.
 
         Args:
@@ -95,9 +101,9 @@ class Member:
             item = transform(item)
         return item["pred"].as_subclass(torch.Tensor)
 
-    def _predicted(self, photo: str, image: torch.Tensor | None = None) -> Any:
+    def _predicted(self, photo: str | os.PathLike[str], image: torch.Tensor | None = None) -> Any:
         if image is None:
-            image = self._parts["preprocessing"]({"image": photo})["image"]
+            image = self._parts["preprocessing"]({"image": os.fspath(photo)})["image"]
         device = self._parts["device"]
         batch = image.as_subclass(torch.Tensor)[None].to(device)
         with self._lock, torch.no_grad():
