@@ -113,7 +113,7 @@ def main(
         if path is not None:
             left = (ends - time.monotonic()) / 60 - _TO_PACK
             share = 1 / at_once if task == "lesion" else 1.0
-            options = {"dataset_dir": dataset_dir, "output": goal / "runs", "minutes": f"{left:.2f}"}
+            options = {"dataset_dir": dataset_dir, "runs": goal / "runs", "minutes": f"{left:.2f}"}
             if torch.cuda.is_available():
                 options["gpus_per_run"] = f"{share:.4f}"
             given = [

@@ -117,7 +117,7 @@ class Jobs:
     def study(self, out: Path) -> list:
         """Two trainings with their evaluations."""
         words = ["study", "run", self.study_file, "--dataset_dir", self.prepared, "--device", "cpu"]
-        return [*DERMASEG, *words, "--output", out / "runs"]
+        return [*DERMASEG, *words, "--runs", out / "runs"]
 
     def pack(self, out: Path) -> list:
         """Archives of the whole collection."""

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from dermaseg_monai.cli.arguments import typed
+from dermaseg_monai.cli.compare_prompts import compare_prompts
 from dermaseg_monai.cli.study import run_study
 from dermaseg_monai.utils.command import run_command
 from dermaseg_monai.utils.errors import LEFT_OUT
@@ -45,6 +46,7 @@ class Commands:
     """Skin-lesion segmentation models as MONAI bundles: data, catalogue, prediction."""
 
     study = Study
+    compare_prompts = staticmethod(typed(compare_prompts))
 
     @typed
     def prepare(
@@ -154,7 +156,7 @@ class Commands:
         executor: str = "local",
         ray_address: str | None = None,
         dicom_seg: bool = False,
-        dicom_outline: bool = False,
+        outline: bool = False,
         **overrides: Any,
     ) -> None:
         """Segment a photo or a folder of photos.
@@ -166,7 +168,7 @@ class Commands:
             executor: local, or ray for a big folder: in shards on a cluster.
             ray_address: of a Ray cluster, such as 10.0.0.1:6379; by default Ray is started on this machine.
             dicom_seg: take a DICOM study, and write a Segmentation object and a structured report for each photo.
-            dicom_outline: with --dicom_seg, also a Secondary Capture of the photo with its outline.
+            outline: with --dicom_seg, also a Secondary Capture of the photo with its outline.
             **overrides: ids of the bundle's inference.json, such as --flips "[horizontal,vertical]".
         """
         from pathlib import Path
@@ -175,12 +177,12 @@ class Commands:
 
         if executor not in ("local", "ray"):
             raise InputError(f"there is no executor '{executor}'; choose local or ray.")
-        if (dicom_outline and not dicom_seg) or (dicom_seg and executor != "local"):
-            raise InputError("--dicom_outline goes with --dicom_seg True, and that with --executor local.")
+        if (outline and not dicom_seg) or (dicom_seg and executor != "local"):
+            raise InputError("--outline goes with --dicom_seg True, and that with --executor local.")
         if dicom_seg:
             from dermaseg_monai.dicom.predict import predict_dicom
 
-            table = predict_dicom(photos, output, bundle=bundle, outline=dicom_outline, **overrides)
+            table = predict_dicom(photos, output, bundle=bundle, outline=outline, **overrides)
         elif executor == "ray":
             from dermaseg_monai.inference.shards import predict_on_ray
 
@@ -380,11 +382,11 @@ class Commands:
         print(table.to_string(index=False, float_format="{:.4f}".format))
 
     @typed
-    def pack(self, *names: str, output: str = "dist", all: bool = False, url: str | None = None) -> None:
+    def pack(self, *bundles: str, output: str = "dist", all: bool = False, url: str | None = None) -> None:
         """Write bundles as archives that any web server can share, with lists of them.
 
         Args:
-            *names: bundles of the collection, or folders of bundles, of a study's variants or of its runs.
+            *bundles: names in the collection, or folders of bundles, of a study's variants or of its runs.
             output: folder for the archives, model_info.json, SHA256SUMS and index.html.
             all: pack the whole collection and the variants of its studies.
             url: the address that the folder will have.
@@ -392,33 +394,33 @@ class Commands:
         from dermaseg_monai.sharing.pack import all_bundles, pack
         from dermaseg_monai.utils.errors import InputError
 
-        if bool(names) == all:
+        if bool(bundles) == all:
             raise InputError("name the bundles to pack, or give --all for the whole collection.")
-        for packed in pack(all_bundles() if all else names, output, url):
+        for packed in pack(all_bundles() if all else bundles, output, url):
             print(f"{packed.path}  {packed.size:,} bytes, weights: {packed.weights}")
 
     @typed
-    def verify(self, path: str, untrusted: bool = False) -> None:
+    def verify(self, bundle: str, untrusted: bool = False) -> None:
         """Check a bundle's folder or archive; exits with 1 where a check fails.
 
         Args:
-            path: the bundle's folder or zip.
+            bundle: its folder or zip.
             untrusted: screen its configs first, and build and load nothing unless they pass.
         """
         from dermaseg_monai.sharing.verify import as_table, verify
 
         logging.disable(logging.WARNING)
-        checks = verify(str(path), untrusted)
+        checks = verify(bundle, untrusted)
         print(as_table(checks))
         if any(check.outcome == "FAIL" for check in checks):
             sys.exit(1)
 
     @typed
-    def get(self, name: str, output: str = "bundles", version: str | None = None, **options: str) -> None:
+    def get(self, bundle: str, output: str = "bundles", version: str | None = None, **options: str) -> None:
         """Download a bundle, check it, and put it in place of an older one.
 
         Args:
-            name: of the bundle.
+            bundle: its name.
             output: folder of bundles that it goes into.
             version: of the bundle; the newest by default.
             **options: --from URL, the address of a folder that dermaseg pack wrote, or of its model_info.json.
@@ -431,9 +433,9 @@ class Commands:
         if url is None or options:
             unknown = f"there is no option --{next(iter(options))}; " if options else ""
             raise InputError(
-                f"{unknown}write dermaseg get {name} --from URL, with the address of a list of bundles."
+                f"{unknown}write dermaseg get {bundle} --from URL, with the address of a list of bundles."
             )
-        done = install(name, url, output, version)
+        done = install(bundle, url, output, version)
         if not done.fetched:
             print(f"{done.path} is {done.version} already")
             return

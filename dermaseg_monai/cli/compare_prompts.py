@@ -1,28 +1,14 @@
-"""``python -m dermaseg_monai.sam``: compare kinds and sources of prompts in one command."""
+"""``dermaseg compare-prompts``."""
 
 from __future__ import annotations
 
-import logging
 import random
 from pathlib import Path
 
-import torch
 
-from dermaseg_monai.bundle.published_weights import get_checkpoint
-from dermaseg_monai.data.datalist import load_datalist
-from dermaseg_monai.sam.cache import EmbeddingCache
-from dermaseg_monai.sam.comparison import PromptComparison
-from dermaseg_monai.sam.network import SamNetwork
-from dermaseg_monai.sam.preprocess import PREPROCESSING
-from dermaseg_monai.sam.sources import BundlePredictor, SavedMasks
-from dermaseg_monai.sam.weights import load_checkpoint
-from dermaseg_monai.utils.command import run_command
-from dermaseg_monai.utils.precision import default_device
-
-
-def compare(
+def compare_prompts(
     dataset_dir: str,
-    output_dir: str,
+    output: str,
     weights: str,
     model: str = "medsam_vit_b",
     section: str = "test",
@@ -34,16 +20,16 @@ def compare(
     cache_dir: str | None = None,
     prompts_file: str | None = None,
     clicks: int = 0,
-    images: int | None = None,
+    count: int | None = None,
     device: str | None = None,
 ) -> None:
-    """Score boxes, points, and both, each from the ground truth (the oracle) and from a prediction.
+    """Compare kinds of prompts: boxes, points, and both, each from the ground truth (the oracle) and from a prediction.
 
     Args:
         dataset_dir: prepared folder.
-        output_dir: folder for tables and curve.
+        output: folder for tables and curve.
         weights: published or fine-tuned weights, or a folder that holds the published file.
-        model: sam_vit_b, sam_vit_l, sam_vit_h, medsam_vit_b or mobile_sam.
+        model: whose weights they are: sam_vit_b, sam_vit_l, sam_vit_h, medsam_vit_b or mobile_sam.
         section: training, validation or test.
         predicted_by: the bundle whose masks give the predicted prompts, or a folder of masks it wrote.
         points: positive points of a prompt.
@@ -53,9 +39,21 @@ def compare(
         cache_dir: folder of embeddings; dataset_dir/cache/embeddings by default.
         prompts_file: a further row for prompts that a person wrote.
         clicks: simulate as many clicks on each photo, each in the largest error of the mask before it.
-        images: score no more than as many photos, drawn by the seed.
+        count: how many photos of the section are scored, drawn by the seed; all by default.
         device: where to compute; a GPU where there is one.
     """
+    import torch
+
+    from dermaseg_monai.bundle.published_weights import get_checkpoint
+    from dermaseg_monai.data.datalist import load_datalist
+    from dermaseg_monai.sam.cache import EmbeddingCache
+    from dermaseg_monai.sam.comparison import PromptComparison
+    from dermaseg_monai.sam.network import SamNetwork
+    from dermaseg_monai.sam.preprocess import PREPROCESSING
+    from dermaseg_monai.sam.sources import BundlePredictor, SavedMasks
+    from dermaseg_monai.sam.weights import load_checkpoint
+    from dermaseg_monai.utils.precision import default_device
+
     place = torch.device(device or default_device())
     known = get_checkpoint(model)
     network = load_checkpoint(SamNetwork(known.architecture, multimask), weights, model).to(place)
@@ -65,13 +63,13 @@ def compare(
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
     )
     data = load_datalist(dataset_dir, section)
-    if images is not None:
+    if count is not None:
         random.Random(seed).shuffle(data)
     holds_masks = Path(predicted_by).is_dir() and any(Path(predicted_by).glob("[!.]*_segmentation.png"))
     comparison = PromptComparison(
         cache,
-        data[:images],
-        output_dir,
+        data[:count],
+        output,
         SavedMasks(predicted_by) if holds_masks else BundlePredictor(predicted_by, device=place),
         points=points,
         negative_points=negative_points,
@@ -80,13 +78,3 @@ def compare(
         clicks=clicks,
     )
     comparison.run()
-
-
-def main() -> None:
-    """Run the command; what the user got wrong is said in one sentence, with exit code 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run_command(compare, "python -m dermaseg_monai.sam")
-
-
-if __name__ == "__main__":
-    main()

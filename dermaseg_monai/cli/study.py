@@ -11,7 +11,7 @@ from dermaseg_monai.utils.errors import InputError
 
 
 def run_study(
-    study: str | Sequence[str],
+    name: str | Sequence[str],
     seeds: int | Sequence[int] | str | None = None,
     epochs: int | None = None,
     device: str | None = None,
@@ -23,7 +23,7 @@ def run_study(
     minutes: float | None = None,
     tracking: str = "none",
     dataset_dir: str | None = None,
-    output: str = "runs/ablations",
+    runs: str = "runs/ablations",
     variants: str | Sequence[str] | None = None,
     rates: str | Sequence[float] | None = None,
     bundle: str | None = None,
@@ -33,7 +33,7 @@ def run_study(
     """Train and evaluate the variants of one or more studies; run it again to go on after an interruption.
 
     Args:
-        study: names of the collection, separated by commas, or a JSON file of your own.
+        name: of a study, or several separated by commas, or a JSON file of your own.
         seeds: numbers separated by commas, instead of the study's own.
         epochs: instead of the recipes' own; a variant of fixed steps keeps its ratio to the others.
         device: cpu or cuda:0; by default one run on each GPU, or in turn on the CPU.
@@ -46,7 +46,7 @@ def run_study(
         minutes: after which it ends; a run that would not be done by then is left for the next time.
         tracking: none, or mlflow.
         dataset_dir: folder that `dermaseg prepare` wrote.
-        output: folder of all studies.
+        runs: folder of the studies' run folders; `dermaseg study report` reads it.
         variants: names separated by commas, of those to run.
         rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".
         bundle: of the study cross_validation, a name of the collection or a folder.
@@ -61,7 +61,7 @@ def run_study(
     from dermaseg_monai.studies.study_file import find_study
     from dermaseg_monai.studies.time_limit import time_limit
 
-    names = list(dict.fromkeys(_words(study, "the study")))
+    names = list(dict.fromkeys(_words(name, "the study")))
     if rates is not None and "learning_rate" not in names:
         raise InputError(f"--rates are those of the study learning_rate, not of {', '.join(names)}.")
     if (bundle is not None or folds is not None) != (names == [NAME]) or (bundle is None and names == [NAME]):
@@ -70,17 +70,17 @@ def run_study(
         )
     studies = [
         learning_rate_study(_words(rates, "--rates"))
-        if name == "learning_rate" and rates is not None
+        if each == "learning_rate" and rates is not None
         else cross_validation(bundle, folds, dataset_dir)
         if bundle is not None
-        else find_study(name)
-        for name in names
+        else find_study(each)
+        for each in names
     ]
     chosen = None if variants is None else _words(variants, "--variants")
     numbers = None if seeds is None else _numbers(seeds)
-    plans = [plan_runs(each, output, numbers, epochs, chosen, overrides) for each in studies]
-    runs = [run for plan in plans for run in plan]
-    limit = None if minutes is None else time_limit(minutes, begin, runs)
+    plans = [plan_runs(each, runs, numbers, epochs, chosen, overrides) for each in studies]
+    planned = [run for plan in plans for run in plan]
+    limit = None if minutes is None else time_limit(minutes, begin, planned)
     batch = Batch(
         dataset_dir or "", device, executor, ray_address, cpus_per_run, gpus_per_run, tracking, limit
     )
@@ -92,16 +92,14 @@ def run_study(
         raise InputError(
             "the study needs images; give --dataset_dir, a folder that `dermaseg prepare` wrote."
         )
-    ended = run_batch(runs, batch)
+    ended = run_batch(planned, batch)
     for each, plan in zip(studies, plans, strict=True):
         finished = sum(run in plan for run in ended["finished"])
-        print(
-            f"{each.name}: {finished} of {len(plan)} runs are finished, in {output}/{each.name}", flush=True
-        )
+        print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {runs}/{each.name}", flush=True)
         if bundle is not None and finished == len(plan):
             print(f"scores of every image by the training without its fold: {write_out_of_fold(plan)}")
     left = [
-        f"  {what}: {', '.join(run.label for run in runs if run in ended[status])}"
+        f"  {what}: {', '.join(run.label for run in planned if run in ended[status])}"
         for status, what in _WHAT.items()
         if status in ended
     ]

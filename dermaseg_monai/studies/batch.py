@@ -100,7 +100,7 @@ def run_batch(runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
     for task in {study.task for study in studies.values()}:
         for section in ("training", "validation", "test"):
             load_datalist(batch.dataset_dir, section, task)
-    tracking = MLflowTracking(runs[0].output) if batch.tracking == "mlflow" else None
+    tracking = MLflowTracking(runs[0].runs_dir) if batch.tracking == "mlflow" else None
     write = tracking.write if tracking else _nothing
     for name, study in studies.items():
         write_study(study, [run for run in runs if run.study.name == name])

@@ -70,7 +70,7 @@ def write_out_of_fold(runs: Sequence[Run]) -> Path:
         for run in runs
     ]
     table = pd.concat(tables, ignore_index=True).sort_values(["seed", "id"], ignore_index=True, kind="stable")
-    folder = runs[0].output / runs[0].study.name
+    folder = runs[0].runs_dir / runs[0].study.name
     scores: dict[str, Any] = {
         name: {"mean": round(table[name].mean(), 6), "sd": round(table[name].std(), 6)}
         for name in table.columns

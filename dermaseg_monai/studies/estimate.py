@@ -20,7 +20,7 @@ _TIMED_SECONDS = 3.0
 def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -> list[Estimate]:
     """Estimate the time that each run still takes.
 
-    Runs of the same variant in the same output folder tell it best. Without them, a few training steps of
+    Runs of the same variant in the same folder tell it best. Without them, a few training steps of
     the variant's network are timed, on the CPU with a small batch, and scaled to the images of an epoch; what
     loading and evaluation take is left out.
 
@@ -33,7 +33,7 @@ def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -
         An estimate for each run.
     """
     sizes = _sizes(dataset_dir)
-    known = paces(runs[0].output)
+    known = paces(runs[0].runs_dir)
     timed: dict[str, float] = {}
     estimates = []
     for run in runs:

@@ -64,7 +64,7 @@ def run_locally(
 def run_on_ray(
     runs: Sequence[Run], settings: Settings, address: str | None, cpus: float | None, gpus: float | None
 ) -> Iterator[Outcome]:
-    """Execute runs on a Ray cluster whose nodes all see the dataset and the output folder.
+    """Execute runs on a Ray cluster whose nodes all see the dataset and the folder of the runs.
 
     A run whose worker or node is lost is taken up by another after its last finished epoch.
 

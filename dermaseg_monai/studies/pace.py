@@ -1,4 +1,4 @@
-"""How long a run takes, by what the runs of its output folder took."""
+"""How long a run takes, by what other runs in the same folder took."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def work(train: Mapping[str, Any]) -> float:
     return images * math.prod(train["image_size"])
 
 
-def paces(output: Path) -> list[Pace]:
+def paces(runs_dir: Path) -> list[Pace]:
     """Those of all runs below the folder of all studies that have trained for an epoch at least."""
     known = []
-    for folder in sorted(path.parent for path in output.glob("*/*/seed*/run.json")):
+    for folder in sorted(path.parent for path in runs_dir.glob("*/*/seed*/run.json")):
         record = read_record(folder)
         seconds = [row["seconds"] for row in read_history(folder) if "seconds" in row]
         if seconds:

@@ -31,19 +31,19 @@ class Run:
         variant: what is trained.
         seed: start of its randomness.
         extra: the batch's own overrides, which win over the variant's.
-        output: folder of all studies.
+        runs_dir: folder of all studies' run folders.
     """
 
     study: Study
     variant: Variant
     seed: int
     extra: Mapping[str, Any]
-    output: Path
+    runs_dir: Path
 
     @property
     def folder(self) -> Path:
         """The run's bundle."""
-        return self.output / self.study.name / self.variant.name / f"seed{self.seed}"
+        return self.runs_dir / self.study.name / self.variant.name / f"seed{self.seed}"
 
     @property
     def lock(self) -> Path:
@@ -92,7 +92,7 @@ class Run:
 
 def plan_runs(
     study: Study,
-    output: str | os.PathLike[str],
+    runs_dir: str | os.PathLike[str],
     seeds: Sequence[int] | None = None,
     epochs: int | None = None,
     variants: Sequence[str] | None = None,
@@ -102,7 +102,7 @@ def plan_runs(
 
     Args:
         study: what to run.
-        output: folder of all studies.
+        runs_dir: folder of all studies' run folders.
         seeds: instead of the study's own.
         epochs: instead of the recipes' own; a variant of fixed steps keeps its ratio to the others.
         variants: names of those to run; all by default.
@@ -135,7 +135,7 @@ def plan_runs(
                     f"{name} of '{variant.name}' is {number!r}; give a whole number of at least 1."
                 )
     runs = [
-        Run(study, variant, seed, _extra(variant, epochs, overrides or {}), Path(output).absolute())
+        Run(study, variant, seed, _extra(variant, epochs, overrides or {}), Path(runs_dir).absolute())
         for seed in (seeds or study.seeds)
         for variant in study.variants
         if variants is None or variant.name in variants
@@ -151,7 +151,7 @@ def plan_runs(
 
 def write_study(study: Study, runs: Sequence[Run]) -> None:
     """Write ``study.json``, keeping the variants and seeds of earlier batches, whose runs are still there."""
-    folder = runs[0].output / study.name
+    folder = runs[0].runs_dir / study.name
     with locked(folder / ".study.lock", _LOCK_WAIT_S):
         path = folder / "study.json"
         content = study.as_json()
@@ -205,7 +205,7 @@ def _check_same(run: Run) -> None:
         if before.get(name) != wanted.get(name):
             raise InputError(
                 f"{run.folder} has {name} {_shown(before.get(name))}, but it is to be {_shown(wanted.get(name))}; "
-                "choose another --output, or delete that folder."
+                "choose another --runs, or delete that folder."
             )
 
 

@@ -39,7 +39,7 @@ class TimeLimit:
             return "the time is over"
         if self.at_any_rate:
             return None
-        estimate = expected(run, paces(run.output), self.begin)
+        estimate = expected(run, paces(run.runs_dir), self.begin)
         if estimate is None or estimate.seconds <= left:
             return None
         return (
@@ -64,7 +64,7 @@ def time_limit(minutes: float, begin: float, runs: Sequence[Run]) -> TimeLimit:
     if not minutes > 0:
         raise InputError(f"--minutes is {minutes}; give the time that there is, such as 55.")
     limit = TimeLimit(begin, begin + 60 * minutes)
-    known = paces(runs[0].output)
+    known = paces(runs[0].runs_dir)
     estimates = [expected(run, known) for run in runs if run.status() != "finished"]
     hopeless = all(estimate and estimate.seconds > limit.left() for estimate in estimates)
     return TimeLimit(limit.begin, limit.end, at_any_rate=hopeless)

@@ -19,20 +19,21 @@ class MLflowTracking:
     started at the same time, with the same status) is left alone, so that writing again does no harm.
 
     Args:
-        output: folder of all studies; ``mlflow.db`` there is used unless MLFLOW_TRACKING_URI names a server.
+        runs_dir: folder of all studies' run folders; ``mlflow.db`` there is used unless MLFLOW_TRACKING_URI names a
+            server.
 
     Raises:
         InputError: MLflow is not installed.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, runs_dir: Path) -> None:
         try:
             from mlflow import MlflowClient
         except ImportError:
             raise InputError('MLflow is not installed; run pip install "dermaseg-monai[tracking]".') from None
-        output.mkdir(parents=True, exist_ok=True)
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output.absolute()}/mlflow.db"
-        self.artifacts = (output.absolute() / "mlflow_artifacts").as_uri()
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs_dir.absolute()}/mlflow.db"
+        self.artifacts = (runs_dir.absolute() / "mlflow_artifacts").as_uri()
         self.client = MlflowClient(tracking_uri=self.uri)
 
     def write(self, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import fire
@@ -74,6 +75,24 @@ def test_texts_stay_as_they_were_typed(
 def test_typed_values_that_cannot_be_cost_one_sentence(typed_words: list[str], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         fire.Fire(command, typed_words)
+
+
+def test_one_name_for_one_thing() -> None:
+    run, report = (
+        inspect.signature(command).parameters for command in (Commands.study.run, Commands.study.report)
+    )
+    assert {"name", "runs", "dataset_dir"} <= run.keys() & report.keys()
+    assert run["runs"].default == report["runs"].default
+    commands = [command for name, command in vars(Commands).items() if not name.startswith("_")]
+    commands = [
+        *(each for each in commands if not inspect.isclass(each)),
+        Commands.study.run,
+        Commands.study.report,
+    ]
+    names = {name for command in commands for name in inspect.signature(command).parameters}
+    assert {"bundle", "dataset_dir", "output", "section"} <= names
+    others = {"output_dir", "folder", "data", "data_dir", "images", "runs_dir", "study_dir", "dicom_outline"}
+    assert not names & others
 
 
 def test_every_command_is_checked() -> None:

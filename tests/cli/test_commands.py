@@ -35,6 +35,12 @@ def test_help_lists_every_command() -> None:
         assert f"\n     {name}\n" in shown.stdout + shown.stderr
 
 
+def test_words_joined_by_a_hyphen() -> None:
+    shown = dermaseg("compare-prompts", "--help")
+    assert shown.returncode == 0
+    assert "DATASET_DIR" in shown.stdout + shown.stderr
+
+
 def test_bundles_as_json() -> None:
     listed = json.loads(dermaseg("bundles", "--json").stdout)
     assert [entry["name"] for entry in listed] == [bundle.name for bundle in BUNDLES]

@@ -35,7 +35,7 @@ from tests.studies.tiny_study import write_file
 )
 def test_wrong_options(dry_run: bool, options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "discs")
-    places = {"dataset_dir": str(dataset), "output": str(tmp_path / "runs")}
+    places = {"dataset_dir": str(dataset), "runs": str(tmp_path / "runs")}
     with pytest.raises(InputError) as caught:
         run_study(str(write_file(tmp_path)), dry_run=dry_run, **places, **options)
     assert str(caught.value).startswith(sentence)
@@ -113,7 +113,7 @@ def test_the_last_lines_name_what_is_left_of_each_study(
     monkeypatch.setattr("dermaseg_monai.studies.executors.execute", execute)
     studies = f"{tmp_path / 'one.json'},{tmp_path / 'two.json'}"
     with pytest.raises(SystemExit) as caught:
-        run_study(studies, dataset_dir=str(dataset), output=str(tmp_path / "runs"), device="cpu", minutes=5)
+        run_study(studies, dataset_dir=str(dataset), runs=str(tmp_path / "runs"), device="cpu", minutes=5)
     assert capsys.readouterr().out == (
         f"one: 1 of 2 runs are finished, in {tmp_path}/runs/one\n"
         f"two: 0 of 2 runs are finished, in {tmp_path}/runs/two\n"

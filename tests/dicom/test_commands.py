@@ -37,8 +37,8 @@ def test_phantoms_to_objects(
 
 
 def test_an_outline_needs_a_segmentation(tmp_path: Path) -> None:
-    for words in (("--dicom_outline", True), ("--dicom_seg", True, "--executor", "ray")):
-        with pytest.raises(InputError, match="--dicom_outline goes with --dicom_seg True"):
+    for words in (("--outline", True), ("--dicom_seg", True, "--executor", "ray")):
+        with pytest.raises(InputError, match="--outline goes with --dicom_seg True"):
             type_("predict", tmp_path, "--output", tmp_path, *words)
 
 

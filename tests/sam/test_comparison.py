@@ -16,6 +16,7 @@ from monai.inferers import SimpleInferer
 from monai.transforms import Compose
 from PIL import Image
 
+from dermaseg_monai.cli.compare_prompts import compare_prompts
 from dermaseg_monai.data.photos import PhotoLoader
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.sam import (
@@ -27,8 +28,8 @@ from dermaseg_monai.sam import (
     SamNetwork,
     SamPreprocessd,
     format_table,
+    network,
 )
-from dermaseg_monai.sam import __main__ as command
 from dermaseg_monai.sam.comparison import ORACLE
 from dermaseg_monai.transforms import ForegroundProbabilityd, LoadPhotod, RestoreSized, SaveMaskd, Thresholdd
 from dermaseg_monai.utils.errors import InputError
@@ -198,9 +199,9 @@ def test_a_command_scores_the_photos_it_is_asked_for(
     prepared = {"training": data[:1], "validation": data[1:]}
     (tmp_path / "datalist.json").write_text(json.dumps(prepared))
     torch.save(SamNetwork(TINY).state_dict(), tmp_path / "weights.pth")
-    monkeypatch.setattr(command, "SamNetwork", lambda *_: BoxFiller(TINY))
+    monkeypatch.setattr(network, "SamNetwork", lambda *_: BoxFiller(TINY))
     shared = {"dataset_dir": str(tmp_path), "weights": str(tmp_path / "weights.pth"), "section": "validation"}
     for item in data:
         (tmp_path / f"{item['id']}_segmentation.png").write_bytes(Path(item["label"]).read_bytes())
-    command.compare(**shared, output_dir=str(tmp_path / "out"), predicted_by=str(tmp_path), images=2)
+    compare_prompts(**shared, output=str(tmp_path / "out"), predicted_by=str(tmp_path), count=2)
     assert pd.read_csv(tmp_path / "out" / "prompt_scores.csv")["id"].nunique() == 2

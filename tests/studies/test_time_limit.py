@@ -57,7 +57,7 @@ def trained(run: Run, seconds: float, epochs: int = 10, rest: float | None = 30.
 
 
 def seconds(run: Run, since: float = 0.0) -> float | None:
-    estimate = expected(run, paces(run.output), since)
+    estimate = expected(run, paces(run.runs_dir), since)
     return estimate and estimate.seconds
 
 

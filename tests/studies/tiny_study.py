@@ -37,9 +37,9 @@ def write_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def command(study: Path, dataset: Path, output: Path, *words: object) -> list[str]:
+def command(study: Path, dataset: Path, runs: Path, *words: object) -> list[str]:
     """The arguments of a batch on the CPU."""
-    options = ["--dataset_dir", dataset, "--output", output, "--device", "cpu", *words]
+    options = ["--dataset_dir", dataset, "--runs", runs, "--device", "cpu", *words]
     return [sys.executable, "-m", "dermaseg_monai", "study", "run", str(study), *map(str, options)]
 
 
@@ -82,5 +82,5 @@ def kill(process: subprocess.Popen) -> None:
     process.communicate(timeout=60)
 
 
-def status(output: Path, variant: str, seed: int = 0) -> str | None:
-    return read_record(output / "small" / variant / f"seed{seed}").get("status")
+def status(runs: Path, variant: str, seed: int = 0) -> str | None:
+    return read_record(runs / "small" / variant / f"seed{seed}").get("status")
