@@ -23,7 +23,7 @@ from dermaseg_monai.datasets.phantoms import Phantom, render_phantom
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.utils.files import atomic_path
-from dermaseg_monai.visualize.panels import PREDICTION_COLOUR, TRUTH_COLOUR
+from dermaseg_monai.visualize.colours import PREDICTION_COLOUR, TRUTH_COLOUR
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = "lesion_mobilenetv2_unet"

@@ -188,6 +188,10 @@ class Commands:
 
             table = predict_on_ray(photos, output, bundle=bundle, address=ray_address, **overrides)
         else:
+            from dermaseg_monai.utils.lazy_faces import import_lazily
+
+            if "monai" not in sys.modules:
+                import_lazily("dermaseg_monai", "monai", "ignite", "torchvision")
             from dermaseg_monai.inference.predict import predict
 
             table = predict(photos, output, bundle=bundle, **overrides)

@@ -13,7 +13,7 @@ from dermaseg_monai.bundle.folder import bundle_folder, fold_bundles
 from dermaseg_monai.bundle.run import check_places, run_inference
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.utils.files import path_of, read_table, stem_of
-from dermaseg_monai.visualize.attributes import COLOURS
+from dermaseg_monai.visualize.colours import COLOURS
 from dermaseg_monai.visualize.overlay import LONGEST_SIDE, draw_overlay
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dermaseg_monai.visualize.attributes import COLOURS, AttributeCase, draw_attribute_panel
+from dermaseg_monai.visualize.attributes import AttributeCase, draw_attribute_panel
+from dermaseg_monai.visualize.colours import COLOURS
 from dermaseg_monai.visualize.curves import plot_curves
 from dermaseg_monai.visualize.distribution import attribute_distribution, plot_distribution
 from dermaseg_monai.visualize.panels import Case, draw_panel, spread

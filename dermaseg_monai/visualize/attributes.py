@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dermaseg_monai.utils.files import atomic_path
-
-COLOURS: Mapping[str, str] = {
-    "pigment_network": "#2f9bff",
-    "negative_network": "#00c853",
-    "streaks": "#ff1744",
-    "milia_like_cyst": "#ffd600",
-    "globules": "#d500f9",
-}
-"""The colour of each attribute in every picture, in the order of the masks' channels."""
+from dermaseg_monai.visualize.colours import COLOURS
 
 _FILL = 0.25  # opacity inside the outlines: neighbours and the skin below stay visible
 

@@ -15,7 +15,7 @@ from dermaseg_monai.datasets import ATTRIBUTES, SECTIONS
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.utils.files import atomic_path
 from dermaseg_monai.utils.threads import bounded_map
-from dermaseg_monai.visualize.attributes import COLOURS
+from dermaseg_monai.visualize.colours import COLOURS
 
 
 def attribute_distribution(dataset_dir: str | os.PathLike[str]) -> pd.DataFrame:

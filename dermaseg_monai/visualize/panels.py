@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dermaseg_monai.utils.files import atomic_path
-
-TRUTH_COLOUR, PREDICTION_COLOUR = "#00e5ff", "#ffd600"
+from dermaseg_monai.visualize.colours import PREDICTION_COLOUR, TRUTH_COLOUR
 
 
 @dataclass(frozen=True)

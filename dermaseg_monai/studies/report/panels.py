@@ -21,9 +21,8 @@ from dermaseg_monai.studies.results import Run, StudyRuns
 from dermaseg_monai.studies.statistics import Analysis
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import stem_of
-from dermaseg_monai.visualize.attributes import COLOURS
+from dermaseg_monai.visualize.colours import COLOURS, PREDICTION_COLOUR, TRUTH_COLOUR
 from dermaseg_monai.visualize.overlay import outlined
-from dermaseg_monai.visualize.panels import PREDICTION_COLOUR, TRUTH_COLOUR
 
 IMAGES = 6
 """How many images are shown."""
