@@ -39,7 +39,7 @@ test: $(VENV)/installed lint
 test-label: $(VENV)/installed
 	DERMASEG_LABEL_VENV=$(abspath $(LABEL_VENV)) DERMASEG_LABEL_SETUP=only PYTHON=$(PYTHON) scripts/monailabel.sh
 	DERMASEG_LABEL_PYTHON=$(abspath $(LABEL_VENV))/bin/python OMP_NUM_THREADS=1 \
-		$(VENV)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 tests/label
+		$(VENV)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 tests/monai_label
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -133,7 +133,8 @@ _HEAD_START = 14.0  # seconds; a training takes longer to get to the GPU
 
 def _checks() -> list[str]:
     return [
-        str(ROOT / "tests" / "engines" / f"test_{name}.py") for name in ("graphs", "same_seed", "device_path")
+        str(ROOT / "tests" / "engines" / f"test_{name}.py")
+        for name in ("cuda_graph", "same_seed", "device_path")
     ]
 
 

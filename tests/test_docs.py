@@ -20,7 +20,7 @@ from dermaseg_monai.metrics import METRICS, REDUCTIONS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -79,6 +79,17 @@ def test_subcommands_and_their_options_exist(page: Path) -> None:
         fixed = {"help", *(["from"] if name == "get" else [])}
         unknown = set(re.findall(r"--(\w+)", rest)) - set(known) - ids - fixed
         assert not unknown, f"{page.name}: dermaseg {name} has no {unknown}"
+
+
+@pages
+def test_files_exist(page: Path) -> None:
+    code = code_of(page)
+    for name in re.findall(
+        r"(?<![\w/.])(?:tests|scripts|benchmarks|dermaseg_monai|\.ci|\.github)/[\w./*-]+", code
+    ):
+        assert list(ROOT.glob(name)), f"{page.name} names {name}"
+    for name in re.findall(r"^ *make ([a-z-]+)", code, flags=re.MULTILINE):
+        assert f"\n{name}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), f"{page.name}: make {name}"
 
 
 @pages
