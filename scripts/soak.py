@@ -275,7 +275,7 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
     import torch
     from PIL import Image
 
-    from dermaseg_monai.bundle.run import run_inference
+    from dermaseg_monai.bundle.folder import BundleFolder
     from dermaseg_monai.data import photos as loading
     from dermaseg_monai.inference.predict import predict
     from dermaseg_monai.networks import UNet
@@ -304,7 +304,9 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
 
         loading._batch = counted
         started = time.monotonic()
-        run_inference(BUNDLE, home / "out", dataset_dir=str(home / "photos"), ckpt_dir=folder, **settings)
+        BundleFolder(Path(BUNDLE)).run(
+            home / "out", dataset_dir=str(home / "photos"), ckpt_dir=folder, **settings
+        )
         print(f"{count} photos in {time.monotonic() - started:.0f} s: {resident():.0f} MB")
         print(f"left out: {(home / 'out' / 'failures.csv').read_text().count(chr(10)) - 1}")
         for number in range(calls):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 from torch import nn
 
 from dermaseg_monai.bundle.catalogue import BUNDLES
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.engines.photo_evaluator import predict_maps
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.flips import AXES
-from dermaseg_monai.sam import Prompt, get_checkpoint, input_prompts
+from dermaseg_monai.inferers.maps import predict_maps
+from dermaseg_monai.sam import Prompt, PromptSession
 from dermaseg_monai.transforms import LoadPhotod
 from dermaseg_monai.utils.errors import InputError
 
 MAX_PIXELS = 64_000_000
 """Largest photo that the page takes, in pixels: masks and maps are made at full size, in memory."""
+
+
+_PARTS = ("device", "amp", "inferer", "preprocessing", "postprocessing")
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,11 @@ class Prediction:
 class _Pipeline:
     """The parts of an inference.json that lead from a photo's path to masks in memory."""
 
-    def __init__(self, parser: ConfigParser, network: nn.Module) -> None:
+    def __init__(self, parts: Mapping[str, Any], network: nn.Module) -> None:
         self.network = network
-        self.device = parser.get_parsed_content("device")
-        self.amp = parser.get_parsed_content("amp")
-        self.inferer = parser.get_parsed_content("inferer")
-        self.before = parser.get_parsed_content("preprocessing").transforms
-        after = parser.get_parsed_content("postprocessing").transforms
+        self.device, self.amp, self.inferer = parts["device"], parts["amp"], parts["inferer"]
+        self.before = parts["preprocessing"].transforms
+        after = parts["postprocessing"].transforms
         # what comes before the first file is written makes the masks
         self.after = after[: next((at for at, one in enumerate(after) if isinstance(one, SaveImaged)), None)]
         for transform in self.before:
@@ -65,52 +64,27 @@ class _Pipeline:
         return item
 
     @torch.inference_mode()
-    def predicted(self, item: Mapping[Any, Any], *extra: Any) -> dict[Any, Any]:
+    def predicted(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
         image = item["image"].as_tensor()[None].to(self.device)
-
-        def infer(images: torch.Tensor, network: nn.Module) -> Any:
-            return self.inferer(images, network, *extra)
-
-        maps = predict_maps(image, self.network, infer, self.amp)
+        maps = predict_maps(image, self.network, self.inferer, self.amp)
         result = {**item, **{name: values[0] for name, values in maps.items()}}
         for transform in self.after:
             result = transform(result)
         return result
 
 
-@dataclass(frozen=True)
-class Model:
-    """A bundle whose network is loaded at its first use and kept. Several threads may use it.
-
-    Args:
-        folder: the bundle's.
-        weights: folder of its ``model.pt``.
-    """
-
-    folder: Path
-    weights: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name, which a bundle of the collection is known by."""
-        return self.folder.resolve().name
-
-    @cached_property
-    def config(self) -> Mapping[str, Any]:
-        """The bundle's inference.json."""
-        return json.loads((self.folder / "configs" / "inference.json").read_text(encoding="utf-8"))
+class Model(BundleFolder):
+    """A bundle whose network is loaded at its first use and kept. Several threads may use it."""
 
     @property
     def task(self) -> str:
         """ "lesion", "attribute" or "prompt" (a promptable bundle)."""
-        if "prompt_source" in self.config:
-            return "prompt"
-        return "attribute" if self.config.get("mode") == "multilabel" else "lesion"
+        return "prompt" if self.promptable else super().task
 
     @cached_property
     def attributes(self) -> list[str]:
         """Names of the masks' channels, of a bundle for attributes."""
-        return self._parser().get_parsed_content("attributes")
+        return self.value("attributes")
 
     @property
     def preprocessing(self) -> Sequence[Any]:
@@ -119,27 +93,17 @@ class Model:
 
     def value(self, name: str) -> Any:
         """What an id of the bundle's inference.json says; None where it has no such id."""
-        return self._parser().get_parsed_content(name) if name in self.config else None
+        return self.parts(name)[name] if name in self.config else None
 
     @property
     def has_uncertainty(self) -> bool:
         """Whether it can map where it is unsure."""
         return {"flips", "uncertainty"} <= set(self.config)
 
-    @property
-    def has_weights(self) -> bool:
-        """Whether its weights are there."""
-        if self.task != "prompt":
-            return (self.weights / "model.pt").is_file()
-        parser = self._parser()
-        weights = Path(parser.get_parsed_content("weights"))
-        published = get_checkpoint(parser.get_parsed_content("checkpoint")).file
-        return weights.is_file() or (weights / published).is_file()
-
     @cached_property
-    def network(self) -> nn.Module:
+    def loaded(self) -> nn.Module:
         """The network with its weights, in evaluation mode, on its device."""
-        return self._parser().get_parsed_content("network").eval()
+        return self.network()
 
     def segment(self, photo: Path, uncertainty: bool = False) -> Prediction:
         """Segment one photo, with the arithmetic of ``dermaseg predict``.
@@ -173,30 +137,23 @@ class Model:
         Raises:
             InputError: the photo cannot be read, or has too many pixels.
         """
-        item = self._plain.prepared({"id": photo.stem, "image": str(photo), "prompt": prompt})
-        result = self._plain.predicted(item, [input_prompts(item["image"])])
-        return result["pred"].as_subclass(torch.Tensor)[0].numpy()
+        return self._session.refine(photo, prompt.points, prompt.labels, prompt.box)
+
+    @cached_property
+    def _session(self) -> PromptSession:
+        network: Any = self.loaded
+        parts = self.parts("canvas", "threshold", "amp")
+        return PromptSession(
+            network, parts["canvas"], threshold=parts["threshold"], amp=parts["amp"], max_pixels=MAX_PIXELS
+        )
 
     @cached_property
     def _plain(self) -> _Pipeline:
-        return _Pipeline(self._parser(), self.network)
+        return _Pipeline(self.parts(*_PARTS), self.loaded)
 
     @cached_property
     def _views(self) -> _Pipeline:
-        return _Pipeline(self._parser(flips=list(AXES), uncertainty=True), self.network)
-
-    def _parser(self, **overrides: Any) -> ConfigParser:
-        parser = ConfigParser()
-        parser.read_config(self.folder / "configs" / "inference.json")
-        places = {"bundle_root": str(self.folder), "ckpt_dir": str(self.weights)}
-        asked = {"prompt_source": _asked_prompt} if "prompt_source" in self.config else {}
-        parser.update(places | asked | overrides)
-        return parser
-
-
-def _asked_prompt(item: Mapping[str, Any], path: str, size: tuple[int, int]) -> list[Prompt]:
-    """A source of prompts for a promptable bundle: the one that the photo came with."""
-    return [item["prompt"]]
+        return _Pipeline(self.parts(*_PARTS, flips=list(AXES), uncertainty=True), self.loaded)
 
 
 def find_models(bundles: Sequence[str] = (), ckpt_dir: str | os.PathLike[str] | None = None) -> list[Model]:
@@ -217,21 +174,16 @@ def find_models(bundles: Sequence[str] = (), ckpt_dir: str | os.PathLike[str] | 
         raise InputError("--ckpt_dir holds the weights of one bundle; name that one with --bundle.")
     models: dict[Path, Model] = {}
     for name in bundles:
-        folder = bundle_folder(name)
-        model = Model(folder, folder / "models" if ckpt_dir is None else Path(ckpt_dir))
-        if not model.has_weights:
-            raise InputError(
-                f"there is no {model.weights / 'model.pt'}; train {folder.name} or give --ckpt_dir."
-            )
-        models[folder.resolve()] = model
+        model = Model.find(name, ckpt_dir)
+        model.check({})
+        models[model.path.resolve()] = model
     for bundle in BUNDLES:
         try:
-            folder = bundle_folder(bundle.name)
+            model = Model.find(bundle.name)
         except InputError:
             continue  # an installation without bundles has the catalogue all the same
-        model = Model(folder, folder / "models")
-        if model.has_weights:
-            models.setdefault(folder.resolve(), model)
+        if model.weights is not None:
+            models.setdefault(model.path.resolve(), model)
     if not any(model.task == "lesion" for model in models.values()):
         raise InputError(
             "no bundle that outlines lesions has weights; train one, or name its folder with --bundle."

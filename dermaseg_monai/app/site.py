@@ -16,7 +16,6 @@ from typing import Any
 
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import STATIC, example_photo
-from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.inference.quantise import quantise
 from dermaseg_monai.transforms import NormalisePhotod
 from dermaseg_monai.transforms.uncertainty import heat_palette
@@ -68,8 +67,7 @@ def write_site(
     output = Path(output)
     if output.exists():
         raise InputError(f"{output} exists; choose another folder, or remove it.")
-    folder = bundle_folder(bundle)
-    model = Model(folder, folder / "models" if ckpt_dir is None else Path(ckpt_dir))
+    model = Model.find(bundle, ckpt_dir)
     settings = site_settings(model)
     with tempfile.TemporaryDirectory() as work, atomic_folder(output) as site:
         shutil.copytree(STATIC, site, dirs_exist_ok=True)
@@ -97,8 +95,7 @@ def site_settings(model: Model) -> dict[str, Any]:
     """
     if model.task != "lesion":
         raise InputError(f"{model.name} does not outline lesions; name a bundle that does.")
-    if not model.has_weights:
-        raise InputError(f"there is no {model.weights / 'model.pt'}; train {model.name} or give --ckpt_dir.")
+    model.check({})
     used = [
         name for name in ("ensemble", "opening", "closing", "remove_small", "crop_lens") if model.value(name)
     ]
@@ -166,7 +163,7 @@ def _export(model: Model, size: list[int], path: Path) -> None:
         raise InputError('a site needs ONNX; run pip install "dermaseg-monai[app,export]".') from None
     import torch
 
-    network = model.network.cpu().to(memory_format=torch.contiguous_format)
+    network = model.loaded.cpu().to(memory_format=torch.contiguous_format)
     names: Mapping[str, Any] = {"input_names": ["image"], "output_names": ["pred"]}
     torch.onnx.export(
         network, (torch.zeros(1, 3, *size),), str(path), dynamo=False, opset_version=17, **names

@@ -7,7 +7,7 @@ from typing import Any
 
 from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.bundle.definition import Bundle
-from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.utils.errors import InputError
 
 
@@ -61,6 +61,6 @@ def _entry(bundle: Bundle) -> dict[str, Any]:
 
 def _has_weights(bundle: Bundle) -> bool:
     try:
-        return (bundle_folder(bundle.name) / "models" / "model.pt").is_file()
+        return BundleFolder.find(bundle.name).weights is not None
     except InputError:
         return False

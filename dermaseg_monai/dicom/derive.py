@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from monai.bundle import ConfigParser
 from PIL import Image
 from pydicom import Dataset
 
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.bundle.run import check_inference, check_places, run_inference
+from dermaseg_monai.bundle.folder import BundleFolder, check_places
 from dermaseg_monai.datasets.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
 from dermaseg_monai.dicom.algorithm import describe_algorithm
 from dermaseg_monai.dicom.identity import derived_uid
@@ -61,20 +59,14 @@ class Deriver:
     """
 
     def __init__(self, bundle: str, overrides: Mapping[str, Any], outline: bool = False) -> None:
-        folder = bundle_folder(bundle)
         check_places(overrides)
-        check_inference(folder, overrides)
-        weights = Path(overrides.get("ckpt_dir", folder / "models"))
-        self.folder = folder
-        self.settings = {**overrides, "ckpt_dir": str(weights)}
-        self.algorithm = describe_algorithm(folder, weights, overrides)
+        self.folder = BundleFolder.find(bundle, overrides.get("ckpt_dir"))
+        self.settings = {name: value for name, value in overrides.items() if name != "ckpt_dir"}
+        self.algorithm = describe_algorithm(self.folder.path, self.folder.ckpt_dir, overrides)
         self.outline = outline
         # it would say for each batch where the masks are, which is not where they stay
         logging.getLogger(PredictionTable.__module__).setLevel(logging.WARNING)
-        parser = ConfigParser()
-        parser.read_config(folder / "configs" / "inference.json")
-        parser.update({"bundle_root": str(folder), **self.settings})
-        self.settings["network"] = parser.get_parsed_content("network")
+        self.settings["network"] = self.folder.network(**self.settings)
 
     def uids(self, source: str) -> set[str]:
         """The SOP Instance UIDs of what is derived from a frame.
@@ -121,7 +113,7 @@ class Deriver:
 
     def _derive(self, decoded: Mapping[Path, Source], output: Path, results: Path, derived: Derived) -> None:
         items = [{"id": source.id, "image": str(path)} for path, source in decoded.items()]
-        run_inference(self.folder, results, **{**self.settings, "dataset#data": items})
+        self.folder.run(results, **{**self.settings, "dataset#data": items})
         table = read_table(results / "predictions.csv")
         draw_overlays(table, results)
         for path, source in decoded.items():

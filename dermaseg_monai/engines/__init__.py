@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dermaseg_monai.engines.one_cycle import OneCycle
 from dermaseg_monai.engines.optimizer import parameter_groups
-from dermaseg_monai.engines.photo_evaluator import PhotoEvaluator, predict_maps
+from dermaseg_monai.engines.photo_evaluator import PhotoEvaluator
 from dermaseg_monai.engines.trainer import Evaluator, Trainer
 
-__all__ = ["Evaluator", "OneCycle", "PhotoEvaluator", "Trainer", "parameter_groups", "predict_maps"]
+__all__ = ["Evaluator", "OneCycle", "PhotoEvaluator", "Trainer", "parameter_groups"]

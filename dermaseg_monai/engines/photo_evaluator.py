@@ -8,35 +8,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from monai.engines.utils import IterationEvents
 from monai.transforms import apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.malloc import keep_freed_memory
 from dermaseg_monai.engines.trainer import Evaluator
+from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.utils.errors import OutputError, find_input_error
-from dermaseg_monai.utils.precision import autocast, exact_float32
-
-
-def predict_maps(
-    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, amp: object
-) -> dict[str, torch.Tensor]:
-    """Run a network on a batch of photos.
-
-    Args:
-        image: normalised photos ``(B, 3, h, w)``, on the network's device.
-        network: in evaluation mode.
-        inferer: gives logits ``(B, C, h, w)``, or a dictionary of maps with ``logits`` among them.
-        amp: run under autocast, see :func:`half_dtype`.
-
-    Returns:
-        Float32 maps on the CPU by name; the logits are ``pred``.
-    """
-    with autocast(image.device, amp):
-        outputs = inferer(image, network)
-    maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
-    return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
+from dermaseg_monai.utils.precision import exact_float32
 
 
 class PhotoEvaluator(Evaluator):

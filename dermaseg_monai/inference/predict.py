@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermaseg_monai.bundle.folder import bundle_folder, fold_bundles
-from dermaseg_monai.bundle.run import check_places, run_inference
+from dermaseg_monai.bundle.folder import BundleFolder, check_places, fold_bundles
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.utils.files import path_of, read_table, stem_of
 from dermaseg_monai.visualize.colours import COLOURS
@@ -45,9 +44,10 @@ def predict(
     folds = fold_bundles(bundle)
     if folds:
         overrides = {"ensemble": [str(fold) for fold in folds[1:]], **overrides}
-    folder = folds[0] if folds else bundle_folder(bundle)
+    folder = BundleFolder.find(folds[0] if folds else bundle)
     check_places(overrides)
-    run_inference(folder, output, dataset_dir=os.fspath(photos), **overrides)
+    folder.handler_id("PredictionTable")
+    folder.run(output, dataset_dir=os.fspath(photos), **overrides)
     table = read_table(Path(output) / "predictions.csv")
     draw_overlays(table, Path(output))
     return table

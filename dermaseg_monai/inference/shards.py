@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.bundle.run import check_inference, check_places, run_inference
+from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder, check_places
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.inference.predict import draw_overlays
@@ -59,9 +58,10 @@ def predict_on_ray(
     """
     if shard_size < 1:
         raise InputError(f"shard_size is {shard_size}; it must be at least 1.")
-    folder, output = bundle_folder(bundle).absolute(), Path(output).absolute()
+    folder, output = BundleFolder(bundle_folder(bundle).absolute()), Path(output).absolute()
     check_places(overrides)
-    check_inference(folder, overrides)
+    folder.check(overrides)
+    folder.handler_id("PredictionTable")
     items = list_photos(photos)
     shards = [items[begin : begin + shard_size] for begin in range(0, len(items), shard_size)]
     homes = [output / ".shards" / _key(shard, folder, overrides) for shard in shards]
@@ -88,14 +88,12 @@ def predict_on_ray(
 
 
 def _predict_shard(
-    items: list[dict[str, str]], folder: Path, output: Path, home: Path, overrides: Mapping[str, Any]
+    items: list[dict[str, str]], folder: BundleFolder, output: Path, home: Path, overrides: Mapping[str, Any]
 ) -> None:
     """Segment some photos; masks and overlays go to ``output``, tables to ``home``."""
-    config = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
-    targets = [handler["_target_"].rsplit(".", 1)[-1] for handler in config["handlers"]]
-    places = {"dataset#data": items, f"handlers#{targets.index('PredictionTable')}#output_dir": str(home)}
+    places = {"dataset#data": items, f"{folder.handler_id('PredictionTable')}#output_dir": str(home)}
     try:
-        run_inference(folder, output, **{**overrides, **places})
+        folder.run(output, **{**overrides, **places})
         draw_overlays(read_table(home / "predictions.csv"), output)
     except Exception as error:
         found = find_input_error(error)
@@ -130,10 +128,10 @@ def _joined(homes: Sequence[Path], name: str) -> pd.DataFrame:
     return joined if joined.empty else joined.sort_values("id", ignore_index=True, kind="stable")
 
 
-def _key(items: Sequence[Mapping[str, str]], folder: Path, overrides: Mapping[str, Any]) -> str:
+def _key(items: Sequence[Mapping[str, str]], folder: BundleFolder, overrides: Mapping[str, Any]) -> str:
     """A name for what a shard is made from: the photos, the bundle's files, the settings."""
-    config = folder / "configs" / "inference.json"
-    weights = Path(overrides.get("ckpt_dir", folder / "models")) / "model.pt"
+    config = folder.path / "configs" / "inference.json"
+    weights = Path(overrides.get("ckpt_dir", folder.ckpt_dir)) / "model.pt"
     files = [item["image"] for item in items] + [str(file) for file in (config, weights) if file.is_file()]
     stamps = [(file, (stat := os.stat(file)).st_size, stat.st_mtime_ns) for file in files]
     content = json.dumps([stamps, overrides], sort_keys=True, default=str)

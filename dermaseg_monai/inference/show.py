@@ -7,9 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.bundle.catalogue import get_bundle
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.bundle.run import check_places, run_inference
+from dermaseg_monai.bundle.folder import BundleFolder, check_places
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.datasets import ATTRIBUTES, SECTIONS
 from dermaseg_monai.handlers.evaluation_report import saved_attribute_case, saved_case
@@ -41,15 +39,14 @@ def show(
     Raises:
         InputError: there is no such bundle, image or section, or the bundle has no weights.
     """
-    folder = bundle_folder(bundle)
+    folder = BundleFolder.find(bundle)
     check_places(overrides)
-    task = get_bundle(folder.resolve().name).task
-    item = _find(image, dataset_dir, task, section)
-    title = f"{item['id']}, {folder.resolve().name}"
+    item = _find(image, dataset_dir, folder.task, section)
+    title = f"{item['id']}, {folder.name}"
     with tempfile.TemporaryDirectory() as masks:
         photo = {"id": item["id"], "image": item["image"]}
-        run_inference(folder, masks, **{"dataset#data": [photo], **overrides})
-        if task == "attribute":
+        folder.run(masks, **{"dataset#data": [photo], **overrides})
+        if folder.task == "attribute":
             case = saved_attribute_case(title, item, Path(masks), ATTRIBUTES)
             draw_attribute_panel([case], output)
         else:

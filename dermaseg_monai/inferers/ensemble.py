@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dermaseg_monai.bundle.members import Member, restored_probability
+from dermaseg_monai.inferers.member import Member, restored_probability
 from dermaseg_monai.utils.errors import InputError
 
 

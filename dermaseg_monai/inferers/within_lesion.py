@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dermaseg_monai.bundle.members import Member, restored_probability
+from dermaseg_monai.inferers.member import Member, restored_probability
 from dermaseg_monai.utils.errors import InputError
 
 _ABSENT = -20.0  # a logit whose sigmoid, 2e-9, is below every threshold there is

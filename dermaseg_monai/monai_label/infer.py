@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.bundle import BundleConstants, BundleInferTask
 from monailabel.utils.others.generic import name_to_device
 
-from dermaseg_monai.engines import predict_maps
-from dermaseg_monai.monai_label.scores import weights_of, written_at
+from dermaseg_monai.bundle.folder import BundleFolder
+from dermaseg_monai.inferers.maps import predict_maps
+from dermaseg_monai.monai_label.scores import written_at
 from dermaseg_monai.sam import PromptSession
 from dermaseg_monai.sam.prompt import Box, Point
 from dermaseg_monai.utils.errors import InputError
@@ -29,7 +29,7 @@ class _Constants(BundleConstants):
         self.path = path
 
     def model_pytorch(self) -> str:
-        weights = weights_of(self.path)
+        weights = BundleFolder(Path(self.path)).weights
         return "model.pt" if weights is None else weights.name
 
 
@@ -41,7 +41,7 @@ class PhotoInfer(BundleInferTask):
     ``network`` (built anew when its weights have changed), its ``amp`` and the logits.
 
     Args:
-        path: the bundle's folder, with weights (see :func:`dermaseg_monai.monai_label.scores.weights_of`).
+        path: the bundle's folder, with weights (see :attr:`dermaseg_monai.bundle.folder.BundleFolder.weights`).
         conf: what the server was started with.
         type: where clients offer the model, a value of MONAI Label's ``InferType``.
     """
@@ -132,8 +132,7 @@ class ClickInfer(PhotoInfer):
 
 def infer_task(path: str, conf: Mapping[str, str]) -> PhotoInfer:
     """The task of a bundle with weights: by clicks where it takes prompts, else by itself alone."""
-    config = ConfigParser.load_config_file(os.path.join(path, "configs", "inference.json"))
-    return ClickInfer(path, conf) if "prompt_source" in config else PhotoInfer(path, conf)
+    return ClickInfer(path, conf) if BundleFolder(Path(path)).promptable else PhotoInfer(path, conf)
 
 
 def _clicks(request: Mapping[str, Any]) -> dict[Point, int]:

@@ -10,27 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 from monai.data import Dataset
 
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.data.photos import PhotoLoader
-from dermaseg_monai.engines import predict_maps
 from dermaseg_monai.inferers import FlipInferer, MapInferer
 from dermaseg_monai.inferers.flips import AXES
+from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import Entropyd, ForegroundProbabilityd
 from dermaseg_monai.utils.files import write_text
 
 
-def weights_of(bundle: str | os.PathLike[str]) -> Path | None:
-    """The weights in a bundle's ``models/``: ``model.pt``, else a published file (``.pth``), else None."""
-    models = Path(bundle) / "models"
-    found = [path for path in (models / "model.pt", *sorted(models.glob("[!.]*.pth"))) if path.is_file()]
-    return found[0] if found else None
-
-
 def written_at(bundle: str | os.PathLike[str]) -> int:
     """When a bundle's weights were written, in ns; 0 while it has none."""
-    weights = weights_of(bundle)
+    weights = BundleFolder(Path(bundle)).weights
     return 0 if weights is None else weights.stat().st_mtime_ns
 
 
@@ -86,13 +79,12 @@ def uncertainties(
     Raises:
         InputError: none of the photos can be read.
     """
-    config = ConfigParser.load_config_file(Path(bundle) / "configs" / "inference.json")
-    parser = ConfigParser(config | {"bundle_root": os.fspath(bundle), "device": device})
-    network = parser.get_parsed_content("network").eval()
-    mode, amp = parser.get_parsed_content("mode"), parser.get_parsed_content("amp")
-    views = () if "prompt_source" in config else tuple(AXES)
+    folder = BundleFolder(Path(bundle))
+    parts = folder.parts("network", "mode", "amp", "preprocessing", device=device)
+    network, mode, amp = parts["network"].eval(), parts["mode"], parts["amp"]
+    views = () if folder.promptable else tuple(AXES)
     inferer = MapInferer() if hasattr(network, "predict_maps") else FlipInferer(views, mode)
-    dataset = Dataset(list(photos), parser.get_parsed_content("preprocessing"))
+    dataset = Dataset(list(photos), parts["preprocessing"])
     steps = (ForegroundProbabilityd("pred", mode=mode), Entropyd("pred"))
     for batch in PhotoLoader(dataset, batch_size=1):
         (item,) = batch["items"]

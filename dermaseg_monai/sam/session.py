@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 
-from dermaseg_monai.bundle.folder import bundle_folder
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.image_files import check_file
 from dermaseg_monai.sam.cache import EmbeddingCache
 from dermaseg_monai.sam.network import SamNetwork
@@ -56,6 +55,7 @@ class PromptSession:
         threshold: a pixel is lesion from this probability on.
         amp: compute under autocast, see :func:`dermaseg_monai.utils.precision.half_dtype`.
         cache: where embeddings of photos that are files are kept on disk as well; None keeps none there.
+        max_pixels: larger photos are refused before they are decoded, see :class:`LoadPhotod`.
 
     Example:
         >>> session = PromptSession.of_bundle("lesion_mobile_sam")
@@ -71,6 +71,7 @@ class PromptSession:
         threshold: float = 0.5,
         amp: bool | str | None = False,
         cache: EmbeddingCache | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         self.network = network.eval()
         self.preprocess = preprocess
@@ -80,6 +81,7 @@ class PromptSession:
         self.device = next(network.parameters()).device
         self.half = half_dtype(amp, self.device)
         self._load = LoadPhotod("image")
+        self._load.max_pixels = max_pixels
         self._photos: OrderedDict[str, _Photo] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -97,16 +99,13 @@ class PromptSession:
         Raises:
             InputError: the bundle is unknown, takes no prompts, or has no weights.
         """
-        folder = bundle_folder(bundle)
-        config = ConfigParser.load_config_file(str(folder / "configs" / "inference.json"))
-        if "prompt_source" not in config:
+        folder = BundleFolder.find(bundle)
+        if not folder.promptable:
             raise InputError(
                 f"'{bundle}' takes no prompts; choose a bundle that does, such as lesion_mobile_sam."
             )
-        parser = ConfigParser({**config, "bundle_root": str(folder), **overrides})
-        names = ("network", "canvas", "threshold", "amp")
-        network, canvas, threshold, amp = (parser.get_parsed_content(name) for name in names)
-        return cls(network, canvas, keep, threshold, amp)
+        parts = folder.parts("network", "canvas", "threshold", "amp", **overrides)
+        return cls(parts["network"], parts["canvas"], keep, parts["threshold"], parts["amp"])
 
     def refine(
         self,

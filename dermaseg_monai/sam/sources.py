@@ -15,8 +15,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dermaseg_monai.bundle.members import Member
 from dermaseg_monai.image_files import read_mask
+from dermaseg_monai.inferers.member import Member
 from dermaseg_monai.sam.from_mask import check_kind, prompt_from_mask
 from dermaseg_monai.sam.prompt import Prompt, attach_prompts
 from dermaseg_monai.sam.prompts_file import check_inside, read_prompts

@@ -20,6 +20,7 @@ from packaging.version import InvalidVersion, Version
 from tqdm import tqdm
 
 from dermaseg_monai.bundle.files import WEIGHTS, bundle_files, read_metadata
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.sharing.archive import unpack
 from dermaseg_monai.sharing.install import changed_files
 from dermaseg_monai.sharing.pack import INDEX, SUMS
@@ -282,7 +283,6 @@ def _weights(folder: Path) -> str:
 
 def _loaded(folder: Path) -> str:
     import torch
-    from monai.bundle import ConfigParser
 
     try:
         weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
@@ -293,9 +293,7 @@ def _loaded(folder: Path) -> str:
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
         raise _FailedError(f"{WEIGHTS} is no state dictionary")
-    network = ConfigParser(
-        json.loads((folder / "configs" / "inference.json").read_bytes())
-    ).get_parsed_content("network_def")
+    network = BundleFolder(folder).parts("network_def")["network_def"]
     network.load_state_dict(weights)
     if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
         raise _FailedError(f"{WEIGHTS} has values that are not finite")

@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
         write_tiny_bundle(folder / "attribute_tiny", "attribute_unet"),
         write_tiny_promptable(folder / "lesion_clicked"),
     ]
-    return [Model(one, one / "models") for one in folders]
+    return [Model(one) for one in folders]
 
 
 @pytest.fixture

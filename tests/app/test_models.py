@@ -44,7 +44,7 @@ def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
 
 def test_attributes(photo: Path, tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "attribute_tiny", "attribute_unet")
-    model = Model(folder, folder / "models")
+    model = Model(folder)
     assert (model.task, len(model.attributes), model.has_uncertainty) == ("attribute", 5, False)
     prediction = model.segment(photo, uncertainty=True)
     assert prediction.masks.shape == (5, 120, 160)
@@ -53,16 +53,16 @@ def test_attributes(photo: Path, tmp_path: Path) -> None:
 
 def test_clicks(photo: Path, tmp_path: Path) -> None:
     folder = write_tiny_promptable(tmp_path / "lesion_clicked")
-    model = Model(folder, folder / "models")
-    assert (model.task, model.has_weights) == ("prompt", True)
+    model = Model(folder)
+    assert (model.task, model.weights is not None) == ("prompt", True)
     one = model.refine(photo, Prompt(points=((30.0, 40.0),), labels=(1,)))
     assert (one.shape, one.dtype, set(np.unique(one)) <= {0, 1}) == ((120, 160), np.uint8, True)
     logits = {}
 
-    def keep(network: torch.nn.Module, arguments: tuple, output: torch.Tensor) -> None:
-        logits[len(logits)] = output
+    def keep(decoder: torch.nn.Module, arguments: tuple, output: tuple) -> None:
+        logits[len(logits)] = output[0]
 
-    with model.network.register_forward_hook(keep):
+    with model.loaded.mask_decoder.register_forward_hook(keep):
         for x in (30.0, 130.0):
             model.refine(photo, Prompt(points=((x, 40.0),), labels=(1,)))
     assert not torch.equal(logits[0], logits[1])  # the click reaches the network
@@ -74,16 +74,16 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch.setattr(models_module, "MAX_PIXELS", 120 * 160 - 1)
     folder = write_tiny_bundle(tmp_path / "lesion_tiny", "lesion_unet")
     with pytest.raises(InputError, match="160 x 120 pixels are more than the limit of 19199"):
-        Model(folder, folder / "models").segment(photo)
+        Model(folder).segment(photo)
 
 
 def test_found(tmp_path: Path) -> None:
     assert [model.name for model in find_models() if model.task == "lesion"]
     flagship = bundle_folder("lesion_mobilenetv2_unet")
     first = find_models(["lesion_unet"], ckpt_dir=flagship / "models")[0]
-    assert (first.name, first.weights) == ("lesion_unet", flagship / "models")
+    assert (first.name, first.weights) == ("lesion_unet", flagship / "models" / "model.pt")
     for bundles, weights, complaint in [
-        (["lesion_unet"], tmp_path, "there is no .*model.pt"),
+        (["lesion_unet"], tmp_path, "lesion_unet has no weights"),
         (["no_such"], None, "'no_such' is neither"),
         ([], tmp_path, "name that one with --bundle"),
     ]:

@@ -38,7 +38,7 @@ def test_the_flagship_s_site(runtime: Path, tmp_path: Path) -> None:
     assert not files & {"api.html", "js/engine-server.js"}
     # weights in float16 change next to nothing
     flagship = bundle_folder("lesion_mobilenetv2_unet")
-    model = Model(flagship, flagship / "models")
+    model = Model(flagship)
     image = np.random.default_rng(0).normal(size=(1, 3, *model.value("image_size"))).astype(np.float32)
     (logits,) = onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"image": image})
     import torch
@@ -100,14 +100,14 @@ def test_bundles_that_a_browser_cannot_run(tmp_path: Path) -> None:
     ]:
         folder = write_tiny_bundle(tmp_path / said[:9].replace(" ", "_"), base, **changes)
         with pytest.raises(InputError, match=said):
-            site_settings(Model(folder, folder / "models"))
+            site_settings(Model(folder))
     with pytest.raises(InputError, match=r"there is no .*model\.pt"):
         site_settings(Model(folder, tmp_path))
 
 
 def test_settings(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "lesion_tiny", "lesion_unet", aspect="pad", threshold=0.4)
-    settings = site_settings(Model(folder, folder / "models"))
+    settings = site_settings(Model(folder))
     assert (settings["aspect"], settings["threshold"]) == ("pad", 0.4)
     assert (settings["image_size"], settings["reduce_to"]) == ([32, 32], 64)
     black = np.array(settings["shift"])

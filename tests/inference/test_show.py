@@ -13,6 +13,7 @@ from dermaseg_monai.inference.show import show
 from dermaseg_monai.networks import UNet
 from dermaseg_monai.utils.errors import InputError
 from tests.disc_dataset import write_dataset
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,13 @@ def test_a_lesion_bundle(tmp_path: Path) -> None:
     pictures = [Image.open(path) for path in (by_id, by_index, other)]
     assert all(picture.width > 200 for picture in pictures)
     assert pictures[0].tobytes() == pictures[1].tobytes() != pictures[2].tobytes()
+
+
+def test_a_bundle_outside_the_collection(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset")
+    run = write_tiny_bundle(tmp_path / "runs" / "seed0", "lesion_unet")
+    settings = {"device": "$torch.device('cpu')", "section": "test"}
+    assert Image.open(show(str(run), 0, dataset, tmp_path / "case.png", **settings)).width > 200
 
 
 def test_an_image_that_is_not_there(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 from PIL import Image
 
-from dermaseg_monai.bundle.run import run_inference
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.bundle.weights import load_weights
 from dermaseg_monai.inferers.ensemble import Ensembled
 from dermaseg_monai.transforms import CropLensd, Fitd, LoadPhotod, NormalisePhotod, RestoreSized, photo
@@ -119,8 +119,7 @@ def test_masks_are_those_of_the_mean(
         for path in photos.iterdir()
     }
     threshold = float(torch.cat([mean.flatten() for mean in means.values()]).median())
-    run_inference(
-        Path(bundles["own"]),
+    BundleFolder(Path(bundles["own"])).run(
         tmp_path,
         dataset_dir=str(photos),
         ensemble=others,

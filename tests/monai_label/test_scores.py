@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from dermaseg_monai.monai_label.scores import Scores, uncertainties, weights_of, written_at
+from dermaseg_monai.monai_label.scores import Scores, uncertainties, written_at
 from dermaseg_monai.networks import UNet
 from tests.disc_dataset import write_disc
 from tests.monai_label.bundles import small_copy
@@ -43,14 +44,18 @@ def test_entropy(name: str, logits: list[float], expected: float, tmp_path: Path
 
 
 def test_scores_belong_to_their_weights(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    config = {"prompt_source": None, "checkpoint": "sam_vit_b"}
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
     scores = Scores(tmp_path)
-    assert weights_of(tmp_path) is None
+    assert written_at(tmp_path) == 0
     assert scores.missing(["a", "b"]) == []  # nothing to score with
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "sam.pth").write_bytes(b"published")
-    assert weights_of(tmp_path) == tmp_path / "models" / "sam.pth"
-    (tmp_path / "models" / "model.pt").write_bytes(b"trained")
-    assert weights_of(tmp_path) == tmp_path / "models" / "model.pt"
+    published, trained = (tmp_path / "models" / name for name in ("sam_vit_b_01ec64.pth", "model.pt"))
+    published.write_bytes(b"published")
+    assert written_at(tmp_path) == published.stat().st_mtime_ns
+    trained.write_bytes(b"trained")
+    assert written_at(tmp_path) == trained.stat().st_mtime_ns
     scores.add({"a": 0.25}, written_at(tmp_path))
     assert scores.missing(["a", "b"]) == ["b"]
     scores.add({"b": 0.5}, written_at(tmp_path) - 1)

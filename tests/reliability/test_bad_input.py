@@ -18,8 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.bundle.run import run_inference
+from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder
 from dermaseg_monai.data.datalist import load_datalist
 from dermaseg_monai.data.pixel_cache import open_pixel_cache
 from dermaseg_monai.datasets import prepare
@@ -118,8 +117,8 @@ class TestInference:
 
         monkeypatch.setattr(module, "_batch", stopping)
         with pytest.raises(KeyboardInterrupt):
-            run_inference(
-                bundle_folder("lesion_unet"), tmp_path / "out", dataset_dir=str(tmp_path / "photos"),
+            BundleFolder.find("lesion_unet").run(
+                tmp_path / "out", dataset_dir=str(tmp_path / "photos"),
                 ckpt_dir=str(weights), batch_size=4, **TINY,
             )  # fmt: skip
         table = pd.read_csv(tmp_path / "out" / "predictions.csv")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dermaseg_monai.bundle.run import run_inference
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.datasets import ATTRIBUTES
 from dermaseg_monai.image_files import read_mask, read_photo
@@ -123,7 +123,7 @@ def _masks(run: Run, items: list[dict[str, Any]], task: str, scratch: Path) -> P
     if not all(path.is_file() for item in items for path in _paths(folder, item, task)):
         folder = scratch
         photos = [{"id": item["id"], "image": item["image"]} for item in items]
-        run_inference(run.folder, folder, **{"dataset#data": photos})
+        BundleFolder(run.folder).run(folder, **{"dataset#data": photos})
     return folder
 
 

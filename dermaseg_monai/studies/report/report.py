@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.studies.report.page import FORMATS, headline, render_page, verdict
 from dermaseg_monai.studies.report.panels import panels
 from dermaseg_monai.studies.report.plots import metric_label, plots
@@ -68,14 +69,9 @@ def report_study(
 
 def _parameters(run: Run) -> float:
     """Trainable parameters of a run's network; NaN where the run has no inference.json."""
-    from monai.bundle import ConfigParser
-
-    path = run.folder / "configs" / "inference.json"
-    if not path.is_file():
+    if not (run.folder / "configs" / "inference.json").is_file():
         return np.nan
-    parser = ConfigParser()
-    parser.read_config(str(path))
-    network = parser.get_parsed_content("network_def")
+    network = BundleFolder(run.folder).parts("network_def")["network_def"]
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 

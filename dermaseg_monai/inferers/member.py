@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.engines import predict_maps
+from dermaseg_monai.bundle.folder import BundleFolder
+from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import ForegroundProbabilityd, RestoreSized
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.fingerprint import describe
 
-_PARTS = ("mode", "device", "amp", "preprocessing", "inferer", "network", "postprocessing")
+_PARTS = ("device", "amp", "preprocessing", "inferer", "network", "postprocessing")
 
 
 class Member:
@@ -35,23 +34,21 @@ class Member:
     """
 
     def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:
-        folder = bundle_folder(bundle)
-        parser = ConfigParser()
-        parser.read_config(str(folder / "configs" / "inference.json"))
-        if "prompt_source" in parser:
+        folder = BundleFolder.find(bundle)
+        if folder.promptable:
             raise InputError(
                 f"'{bundle}' takes prompts, and cannot segment photos by itself; choose a bundle without, or use "
                 "dermaseg_monai.sam.PromptSession."
             )
-        parser.update({"bundle_root": str(folder), **overrides})
-        self._parts = {name: parser.get_parsed_content(name) for name in _PARTS}
+        self._folder = folder
+        self._parts = folder.parts(*_PARTS, **overrides)
         self._parts["network"].eval()
         self._lock = threading.Lock()
 
     @property
     def task(self) -> str:
         """ "lesion" or "attribute"."""
-        return "attribute" if self._parts["mode"] == "multilabel" else "lesion"
+        return self._folder.task
 
     @property
     def network(self) -> torch.nn.Module:

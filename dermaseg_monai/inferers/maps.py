@@ -1,0 +1,30 @@
+"""All maps that a network gives for a batch, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from monai.utils.enums import CommonKeys as Keys
+
+from dermaseg_monai.utils.precision import autocast
+
+
+def predict_maps(
+    image: torch.Tensor, network: torch.nn.Module, inferer: Callable, amp: object
+) -> dict[str, torch.Tensor]:
+    """Run a network on a batch of photos.
+
+    Args:
+        image: normalised photos ``(B, 3, h, w)``, on the network's device.
+        network: in evaluation mode.
+        inferer: gives logits ``(B, C, h, w)``, or a dictionary of maps with ``logits`` among them.
+        amp: run under autocast, see :func:`half_dtype`.
+
+    Returns:
+        Float32 maps on the CPU by name; the logits are ``pred``.
+    """
+    with autocast(image.device, amp):
+        outputs = inferer(image, network)
+    maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}
