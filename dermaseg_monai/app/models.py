@@ -21,6 +21,7 @@ from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.sam import Prompt, PromptSession
 from dermaseg_monai.transforms import LoadPhotod
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 MAX_PIXELS = 64_000_000
 """Largest photo that the page takes, in pixels: masks and maps are made at full size, in memory."""
@@ -121,7 +122,7 @@ class Model(BundleFolder):
         heat = result.get("uncertainty")
         if uncertainty and heat is None and self.has_uncertainty:
             heat = self._views.predicted(item)["uncertainty"]
-        masks = result["pred"].as_subclass(torch.Tensor).numpy()
+        masks = plain(result["pred"]).numpy()
         return Prediction(masks, result["confidence"], heat if uncertainty else None)
 
     def refine(self, photo: Path, prompt: Prompt) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Mode = Literal["binary", "two_class", "multilabel"]
+from dermaseg_monai.utils.modes import Mode, mode_channels
 
 
 @dataclass(frozen=True)
@@ -80,4 +80,4 @@ class Bundle:
     @property
     def out_channels(self) -> int:
         """Channels of the logits."""
-        return {"binary": 1, "two_class": 2, "multilabel": 5}[self.mode]
+        return mode_channels(self.mode) or 5  # the attributes of ISIC 2018

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import MODES
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ SETTINGS: Mapping[str, Setting] = {
     "mean": _COLOUR,
     "std": _COLOUR,
     "aspect": _choice("squash", "pad"),
-    "mode": _choice("binary", "two_class", "multilabel"),
+    "mode": _choice(*MODES),
     "task": _choice("lesion", "attribute"),
     "section": _choice("training", "validation", "test", "fold"),
     "prompt_kind": _choice("box", "points", "box_and_points"),

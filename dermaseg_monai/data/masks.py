@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from dermaseg_monai.utils.tensors import plain
+
 
 def mask_batches(dataset: Any) -> Iterator[torch.Tensor]:
     """Go through all masks of a training set as they are before augmentation, in the order of its items.
@@ -23,7 +25,7 @@ def mask_batches(dataset: Any) -> Iterator[torch.Tensor]:
         yield from dataset.store.labels.split(64)
     else:
         for index in range(len(dataset.data)):
-            yield dataset.data[index]["label"].as_subclass(torch.Tensor)[None]
+            yield plain(dataset.data[index]["label"])[None]
 
 
 def count_pixels(dataset: Any) -> tuple[torch.Tensor, int]:

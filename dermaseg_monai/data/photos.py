@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dermaseg_monai.utils.distributed import check_shares, rank, world_size
 from dermaseg_monai.utils.errors import InputError, find_input_error
 from dermaseg_monai.utils.files import as_text
+from dermaseg_monai.utils.tensors import plain
 from dermaseg_monai.utils.threads import bounded_map
 
 logger = logging.getLogger(__name__)
@@ -119,4 +120,4 @@ def check_any(rows: Sequence[Any], failures: Sequence[dict[str, str]]) -> None:
 
 def _batch(items: list[dict[str, Any]]) -> dict[str, Any]:
     # plain tensors: the items keep each photo's metadata
-    return {"image": torch.stack([item["image"].as_subclass(torch.Tensor) for item in items]), "items": items}
+    return {"image": torch.stack([plain(item["image"]) for item in items]), "items": items}

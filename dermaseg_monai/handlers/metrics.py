@@ -10,7 +10,7 @@ from ignite.metrics import Metric
 from monai.handlers import IgniteMetricHandler
 
 from dermaseg_monai.metrics.auc import CURVES, ScoreHistogram
-from dermaseg_monai.metrics.masks import check_mode, prediction_masks
+from dermaseg_monai.metrics.masks import MODES, prediction_masks
 from dermaseg_monai.metrics.segmentation import SegmentationMetric
 from dermaseg_monai.metrics.thresholds import (
     THRESHOLDS,
@@ -20,6 +20,7 @@ from dermaseg_monai.metrics.thresholds import (
 )
 from dermaseg_monai.utils.distributed import gather_objects
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import check_mode
 
 
 def prediction_and_label(output: Any) -> tuple[Any, Any]:
@@ -78,7 +79,7 @@ class SegmentationHandler(IgniteMetricHandler):
         output_transform: Callable[[Any], tuple[Any, Any]] = prediction_and_label,
         save_details: bool = True,
     ) -> None:
-        check_mode(mode)
+        check_mode(mode, MODES)
         self.mode = mode
         super().__init__(
             metric_fn=SegmentationMetric(metric, reduction, empty),

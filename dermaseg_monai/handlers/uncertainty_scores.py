@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from dermaseg_monai.metrics import confusion_counts, dice
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
+from dermaseg_monai.utils.tensors import plain
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ class UncertaintyScores:
 
     def _collect(self, engine: Any) -> None:
         for item in engine.state.batch:
-            uncertainty = item["uncertainty"].as_subclass(torch.Tensor)[0]
-            prediction, label = (item[key].as_subclass(torch.Tensor)[0] > 0 for key in ("pred", "label"))
+            uncertainty = plain(item["uncertainty"])[0]
+            prediction, label = (plain(item[key])[0] > 0 for key in ("pred", "label"))
             score = float(dice(confusion_counts(prediction[None, None], label[None, None]))[0, 0])
             # large lesions have long boundaries: per lesion pixel, doubt is comparable between images
             doubt = float(uncertainty.sum() / prediction.sum().clamp(min=1))

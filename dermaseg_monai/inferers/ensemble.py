@@ -11,6 +11,7 @@ from monai.transforms import MapTransform
 
 from dermaseg_monai.inferers.member import Member, restored_probability
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import logits_of_mode
 
 
 class Ensembled(MapTransform):
@@ -72,6 +73,5 @@ class Ensembled(MapTransform):
             mean *= self.own_share
             for member, share, prepared in zip(self.members, self.shares, self.prepared, strict=True):
                 mean += share * member.probability(photo, image if prepared else None)
-            logit = torch.logit(mean, eps=1e-7)
-            items[key] = torch.cat([-logit / 2, logit / 2]) if self.mode == "two_class" else logit
+            items[key] = logits_of_mode(torch.logit(mean, eps=1e-7), self.mode)
         return items

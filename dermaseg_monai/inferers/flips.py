@@ -9,6 +9,7 @@ import torch
 from monai.inferers import Inferer
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import check_mode
 
 AXES = {"horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
 """The mirrored views by name, and the axes each of them flips."""
@@ -36,8 +37,7 @@ class FlipInferer(Inferer):
         unknown = set(flips) - set(AXES)
         if unknown:
             raise InputError(f"flips has {sorted(unknown)}; the views to choose from are {', '.join(AXES)}.")
-        if mode not in ("binary", "two_class", "multilabel"):
-            raise InputError(f"mode is '{mode}'; it must be binary, two_class or multilabel.")
+        check_mode(mode)
         self.axes = [AXES[name] for name in flips]
         self.mode = mode
 

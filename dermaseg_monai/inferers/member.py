@@ -15,6 +15,7 @@ from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import ForegroundProbabilityd, RestoreSized
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.fingerprint import describe
+from dermaseg_monai.utils.tensors import plain
 
 _PARTS = ("device", "amp", "preprocessing", "inferer", "network", "postprocessing")
 
@@ -77,7 +78,7 @@ class Member:
             item = transform(item)
             if isinstance(transform, RestoreSized):
                 break
-        return item["pred"].as_subclass(torch.Tensor)
+        return plain(item["pred"])
 
     def mask(self, photo: str | os.PathLike[str]) -> torch.Tensor:
         """Segment a photo, with the bundle's threshold and post-processing.
@@ -96,13 +97,13 @@ class Member:
             if isinstance(transform, SaveImaged):  # what follows prepares the file
                 break
             item = transform(item)
-        return item["pred"].as_subclass(torch.Tensor)
+        return plain(item["pred"])
 
     def _predicted(self, photo: str | os.PathLike[str], image: torch.Tensor | None = None) -> Any:
         if image is None:
             image = self._parts["preprocessing"]({"image": os.fspath(photo)})["image"]
         device = self._parts["device"]
-        batch = image.as_subclass(torch.Tensor)[None].to(device)
+        batch = plain(image)[None].to(device)
         with self._lock, torch.no_grad():
             maps = predict_maps(batch, self._parts["network"], self._parts["inferer"], self._parts["amp"])
         return {"image": image} | {name: values[0] for name, values in maps.items()}

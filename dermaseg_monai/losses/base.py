@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dermaseg_monai.utils.errors import InputError
-
-MODES = ("binary", "two_class", "multilabel")
-"""The output modes that losses know."""
-
-_LOGIT_CHANNELS = {"binary": 1, "two_class": 2}
+from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_channels
+from dermaseg_monai.utils.tensors import plain
 
 
 class MaskLoss(nn.Module, ABC):
@@ -32,7 +29,7 @@ class MaskLoss(nn.Module, ABC):
     never wait for the device, and branch on shapes only: they can be compiled and captured in CUDA graphs.
 
     Args:
-        mode: one of `MODES`.
+        mode: one of :data:`dermaseg_monai.utils.modes.MODES`.
 
     Raises:
         InputError: the mode is unknown.
@@ -40,8 +37,7 @@ class MaskLoss(nn.Module, ABC):
 
     def __init__(self, mode: str = "binary") -> None:
         super().__init__()
-        if mode not in MODES:
-            raise InputError(f"Unknown mode '{mode}' of {self._name}; choose one of {', '.join(MODES)}.")
+        check_mode(mode)
         self.mode = mode
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -58,10 +54,9 @@ class MaskLoss(nn.Module, ABC):
             InputError: the shapes don't fit each other or the mode.
         """
         self._check(logits, target)
-        logits, target = _plain(logits), _plain(target)
+        logits, target = plain(logits), plain(target)
         logits = logits if logits.dtype == torch.float64 else logits.float()
-        if self.mode == "two_class":
-            logits = logits[:, 1:] - logits[:, :1]
+        logits = foreground_logits(logits, self.mode)
         return self.compare(logits, target.to(logits.dtype))
 
     @abstractmethod
@@ -78,7 +73,7 @@ class MaskLoss(nn.Module, ABC):
                 f"{self._name} takes one tensor of logits but got {type(logits).__name__}; wrap it in "
                 "DeepSupervisionLoss for networks that return several."
             )
-        channels = _LOGIT_CHANNELS.get(self.mode)
+        channels = mode_channels(self.mode)
         if logits.ndim != 4 or (channels is not None and logits.shape[1] != channels):
             raise InputError(
                 f"Logits have shape {tuple(logits.shape)}, but {self._name} in mode '{self.mode}' takes "
@@ -90,11 +85,6 @@ class MaskLoss(nn.Module, ABC):
                 f"Target has shape {tuple(target.shape)}, but {self._name} in mode '{self.mode}' takes "
                 f"{expected} for logits of shape {tuple(logits.shape)}; give masks of that shape."
             )
-
-
-def _plain(x: Tensor) -> Tensor:
-    """Without MONAI's MetaTensor, whose bookkeeping would run at every operation."""
-    return x if type(x) is Tensor else x.as_subclass(Tensor)
 
 
 def check_not_negative(owner: str, name: str, value: float) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import foreground_logits
+from dermaseg_monai.utils.tensors import plain
 
 
 def contour_band(mask: Tensor, width: int) -> Tensor:
@@ -107,8 +109,8 @@ class BoundaryAwareLoss(nn.Module):
         if isinstance(outputs, Tensor):
             return self.overlap_loss(outputs, target)
         # Plain tensors: MetaTensors would pass through MONAI's bookkeeping at every operation below.
-        maps = {name: _at_least_single(value.as_subclass(Tensor)) for name, value in outputs.items()}
-        mask = target.as_subclass(Tensor).to(maps["logits"].dtype)
+        maps = {name: _at_least_single(plain(value)) for name, value in outputs.items()}
+        mask = plain(target).to(maps["logits"].dtype)
         loss = self.overlap_loss(maps["logits"], target)
         loss = loss + self.region_weight * self.overlap_loss(maps["region"], target)
         if "boundary" in maps:
@@ -130,7 +132,7 @@ def _at_least_single(x: Tensor) -> Tensor:
 
 def _lesion_logit(logits: Tensor) -> Tensor:
     """Logit of the lesion's probability, `(B, 1, H, W)`."""
-    return logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+    return foreground_logits(logits, "two_class" if logits.shape[1] == 2 else "binary")
 
 
 def _balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import ignite.distributed as idist
 import torch
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 BINS = 2**16
 """Bins of a score histogram: one for each bit pattern of a float16."""
@@ -43,7 +44,7 @@ def score_histogram(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         )
     if not scores.is_floating_point():
         raise InputError(f"Scores have dtype {scores.dtype}; give the logits, not masks made from them.")
-    return count_bins(_bins(scores.detach().as_subclass(torch.Tensor)), target, BINS)
+    return count_bins(_bins(plain(scores.detach())), target, BINS)
 
 
 def count_bins(index: torch.Tensor, target: torch.Tensor, bins: int) -> torch.Tensor:
@@ -60,7 +61,7 @@ def count_bins(index: torch.Tensor, target: torch.Tensor, bins: int) -> torch.Te
         ``(2, C, bins)`` int64, background first.
     """
     channels = index.shape[1]
-    foreground = target.detach().as_subclass(torch.Tensor) > 0.5
+    foreground = plain(target.detach()) > 0.5
     channel = torch.arange(channels, device=index.device).view(1, -1, 1, 1)
     index = ((foreground * channels + channel) * bins + index).flatten()
     histogram = torch.zeros(2 * channels * bins, dtype=torch.int64, device=index.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 COUNT_NAMES = ("tp", "fp", "fn", "tn")
 """What the last dimension of a counts tensor holds, in order."""
@@ -53,7 +54,7 @@ def _foreground(mask: torch.Tensor, name: str) -> torch.Tensor:
     if mask.is_complex():
         raise InputError(f"{name.capitalize()} has dtype {mask.dtype}; give bool or 0/1 masks.")
     # metadata-carrying subclasses cost more per operation than the operation itself
-    mask = mask.detach().as_subclass(torch.Tensor)
+    mask = plain(mask.detach())
     if mask.dtype == torch.bool:
         return mask
     return mask > 0.5 if mask.is_floating_point() else mask > 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.modes import MODES as LOGIT_MODES
+from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_channels
+from dermaseg_monai.utils.tensors import plain
 
-MODES = ("binary", "two_class", "multilabel", "mask")
+MODES = (*LOGIT_MODES, "mask")
 """The output modes `prediction_masks` knows."""
-
-_CHANNELS = {"binary": 1, "two_class": 2}
 
 
 def prediction_masks(prediction: torch.Tensor, mode: str) -> torch.Tensor:
@@ -30,22 +31,14 @@ def prediction_masks(prediction: torch.Tensor, mode: str) -> torch.Tensor:
     Raises:
         InputError: when the mode is unknown or the channels do not fit it.
     """
-    check_mode(mode)
+    check_mode(mode, MODES)
     if mode == "mask":
         return prediction
     channels = prediction.shape[-3] if prediction.ndim >= 3 else 0
-    if channels == 0 or channels != _CHANNELS.get(mode, channels):
+    expected = mode_channels(mode)
+    if channels == 0 or (expected is not None and channels != expected):
         raise InputError(
-            f"Prediction has shape {tuple(prediction.shape)}; mode '{mode}' takes "
-            f"{_CHANNELS.get(mode, 'one or more')} channel(s) in (B, C, H, W)."
+            f"prediction has shape {tuple(prediction.shape)}; mode '{mode}' takes "
+            f"{expected or 'one or more'} channel(s) in (B, C, H, W)."
         )
-    prediction = prediction.detach().as_subclass(torch.Tensor)
-    if mode == "two_class":
-        return prediction[..., 1:, :, :] > prediction[..., :1, :, :]
-    return prediction > 0
-
-
-def check_mode(mode: str) -> None:
-    """Raise `InputError` unless ``mode`` is one of `MODES`."""
-    if mode not in MODES:
-        raise InputError(f"Unknown mode '{mode}'; choose one of {', '.join(MODES)}.")
+    return foreground_logits(plain(prediction.detach()), mode) > 0

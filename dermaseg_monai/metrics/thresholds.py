@@ -14,6 +14,7 @@ import torch
 
 from dermaseg_monai.metrics.auc import count_bins
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 THRESHOLDS = 2**12
 """Steps between the thresholds 0 and 1."""
@@ -42,7 +43,7 @@ def probability_histogram(probability: torch.Tensor, target: torch.Tensor) -> to
         raise InputError(
             f"Probabilities {tuple(probability.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W)."
         )
-    index = (probability.detach().as_subclass(torch.Tensor).float().nan_to_num() * THRESHOLDS).long()
+    index = (plain(probability.detach()).float().nan_to_num() * THRESHOLDS).long()
     return count_bins(index, target, THRESHOLDS + 1)
 
 

@@ -20,6 +20,7 @@ from dermaseg_monai.monai_label.scores import written_at
 from dermaseg_monai.sam import PromptSession
 from dermaseg_monai.sam.prompt import Box, Point
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 
 class _Constants(BundleConstants):
@@ -68,7 +69,7 @@ class PhotoInfer(BundleInferTask):
         image = data["image"][None].to(device)
         with torch.inference_mode():
             maps = predict_maps(image, self._get_network(device, data), self.inferer(data), amp)
-        data.update({name: values.as_subclass(torch.Tensor)[0] for name, values in maps.items()})
+        data.update({name: plain(values)[0] for name, values in maps.items()})
         return data
 
     def _get_network(self, device: str, data: Any) -> torch.nn.Module:

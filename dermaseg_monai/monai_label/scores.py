@@ -19,6 +19,7 @@ from dermaseg_monai.inferers.flips import AXES
 from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import Entropyd, ForegroundProbabilityd
 from dermaseg_monai.utils.files import write_text
+from dermaseg_monai.utils.tensors import plain
 
 
 def written_at(bundle: str | os.PathLike[str]) -> int:
@@ -91,9 +92,7 @@ def uncertainties(
         # as a MetaTensor: prompts of a photo travel in its meta
         with torch.inference_mode():
             maps = predict_maps(item["image"][None].to(device), network, inferer, amp)
-        result: dict[Hashable, Any] = {
-            name: values.as_subclass(torch.Tensor)[0] for name, values in maps.items()
-        }
+        result: dict[Hashable, Any] = {name: plain(values)[0] for name, values in maps.items()}
         for step in steps:
             result = step(result)
         yield item["id"], _doubt(result["uncertainty"], result["pred"], mode)

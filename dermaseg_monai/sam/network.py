@@ -12,6 +12,7 @@ from torch import nn
 from dermaseg_monai.sam.architecture import build_sam, published_sam
 from dermaseg_monai.sam.prompt import Prompt, input_prompts, stacked
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 Prompted = Mapping[str, torch.Tensor]
 """Embeddings and prompts of one kind as tensors: the arguments of :meth:`SamNetwork.decode_tensors`."""
@@ -80,8 +81,8 @@ class SamNetwork(nn.Module):
             return self.decode_tensors(**image)
         if prompts is None:
             prompts = [input_prompts(image)] * len(image)
-        plain = image.as_subclass(torch.Tensor)
-        logits = self.decode(self.encode(plain), prompts)
+        images = plain(image)
+        logits = self.decode(self.encode(images), prompts)
         return F.interpolate(
             logits, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False
         )

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from dermaseg_monai.transforms.geometry import fit_mask, geometry_of
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 
 class FitLabelToImaged(MapTransform):
@@ -53,7 +54,7 @@ class FitLabelToImaged(MapTransform):
                     f"'{key}' has shape {tuple(items[key].shape)}, but its photo is of size "
                     f"{geometry.original_size}; a photo and its masks must agree."
                 )
-            masks = _plain(items[key]).numpy()
+            masks = plain(items[key]).numpy()
             fitted = np.zeros((len(masks), *canvas), dtype=np.uint8)
             for source, target in zip(masks, fitted, strict=True):
                 target[top:bottom, left:right] = fit_mask(source, (bottom - top, right - left), extent=shown)
@@ -85,8 +86,8 @@ class IndexMapd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
-            masks = _plain(items[key])
-            claims = torch.where(masks > 0, _plain(items[self.probability]), -1.0)
+            masks = plain(items[key])
+            claims = torch.where(masks > 0, plain(items[self.probability]), -1.0)
             index = claims.argmax(dim=0, keepdim=True) + 1
             index = torch.where((masks > 0).any(dim=0, keepdim=True), index, 0).to(torch.uint8)
             meta = dict(items[key].meta) if isinstance(items[key], MetaTensor) else None
@@ -112,7 +113,7 @@ class MeasureMaskd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
-            items["measurements"] = [_measurement(mask) for mask in _plain(items[key]).numpy() > 0]
+            items["measurements"] = [_measurement(mask) for mask in plain(items[key]).numpy() > 0]
         return items
 
 
@@ -120,7 +121,3 @@ def _measurement(mask: np.ndarray) -> dict[str, Any]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (None,) * 4
     return {"area_share": mask.mean()} | dict(zip(("left", "top", "right", "bottom"), box, strict=True))
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import (
     AsDiscreted,
     Compose,
@@ -28,6 +27,7 @@ from monai.transforms import (
 )
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 PADDINGS = ("zeros", "border", "reflection")
 
@@ -131,8 +131,8 @@ class BatchAugment:
             InputError: the crop is larger than the photos, or photo and label differ in size.
         """
         items = dict(batch)
-        image = _plain(items[self.image_key])
-        label = _plain(items[self.label_key]) if self.label_key in items else None
+        image = plain(items[self.image_key])
+        label = plain(items[self.label_key]) if self.label_key in items else None
         size = (int(image.shape[-2]), int(image.shape[-1]))
         if label is not None and tuple(label.shape[-2:]) != size:
             raise InputError(
@@ -301,10 +301,6 @@ def _check_ranges(ranges: Mapping[str, tuple[float, float]], padding: str) -> No
             raise InputError(f"{name} is {value}, but it must lie between 0 and {largest}.")
     if padding not in PADDINGS:
         raise InputError(f"padding is '{padding}', but it must be one of {', '.join(PADDINGS)}.")
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
 def _turned(chroma: torch.Tensor, turn: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from dermaseg_monai.utils.tensors import plain
+
 
 class MeanProbabilityd(MapTransform):
     """Put the mean probability over the predicted pixels of each channel under ``confidence``.
@@ -33,7 +35,7 @@ class MeanProbabilityd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
-            probability = items[key].as_subclass(torch.Tensor)
+            probability = plain(items[key])
             thresholds = torch.as_tensor(self.threshold).expand(len(probability)).tolist()
             predicted = [
                 channel[channel >= threshold]

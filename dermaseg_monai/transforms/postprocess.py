@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dermaseg_monai.transforms.regions import Regions
 from dermaseg_monai.utils.errors import InputError
-
-_CHANNELS = {"binary": 1, "two_class": 2, "multilabel": None}
+from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_channels
+from dermaseg_monai.utils.tensors import plain, with_meta_of
 
 
 class ForegroundProbabilityd(MapTransform):
@@ -36,24 +35,21 @@ class ForegroundProbabilityd(MapTransform):
         self, keys: KeysCollection = "pred", mode: str = "binary", allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if mode not in _CHANNELS:
-            raise InputError(f"mode is '{mode}', but it must be one of {', '.join(_CHANNELS)}.")
+        check_mode(mode)
         self.mode = mode
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
             logits = items[key]
-            expected = _CHANNELS[self.mode]
+            expected = mode_channels(self.mode)
             if logits.ndim != 3 or (expected is not None and logits.shape[0] != expected):
                 raise InputError(
                     f"'{key}' has shape {tuple(logits.shape)}, but mode '{self.mode}' needs "
                     f"({expected or 'C'}, H, W)."
                 )
-            plain = _plain(logits).float()
-            if self.mode == "two_class":
-                plain = plain[1:] - plain[:1]  # a softmax over two is a sigmoid of their difference
-            items[key] = _with_meta(plain.sigmoid(), logits)
+            foreground = foreground_logits(plain(logits).float(), self.mode)
+            items[key] = with_meta_of(foreground.sigmoid(), logits)
         return items
 
 
@@ -87,12 +83,11 @@ class Thresholdd(MapTransform):
                     f"{len(self.threshold)} thresholds are given, but '{key}' has {probability.shape[0]} "
                     "channels; give one, or one for each."
                 )
-            plain = _plain(probability)
-            values = plain.cpu().numpy()
+            values = plain(probability).cpu().numpy()
             threshold = np.array(self.threshold, dtype=values.dtype)[:, None, None]
             # NumPy compares five times as fast as torch; seen as uint8, not copied
-            mask = torch.from_numpy((values >= threshold).view(np.uint8)).to(plain.device)
-            items[key] = _with_meta(mask, probability)
+            mask = torch.from_numpy((values >= threshold).view(np.uint8)).to(probability.device)
+            items[key] = with_meta_of(mask, probability)
         return items
 
 
@@ -108,11 +103,11 @@ class _Maskd(MapTransform):
                     f"'{key}' is {mask.dtype} of shape {tuple(mask.shape)}, but a uint8 mask (C, H, W) is "
                     "expected; threshold first."
                 )
-            channels = _plain(mask).cpu().numpy() != 0
+            channels = plain(mask).cpu().numpy() != 0
             for index, channel in enumerate(channels):
                 if channel.any():
                     self._change(channel, index)
-            items[key] = _with_meta(torch.from_numpy(channels.view(np.uint8)), mask)
+            items[key] = with_meta_of(torch.from_numpy(channels.view(np.uint8)), mask)
         return items
 
     @abstractmethod
@@ -280,11 +275,3 @@ def _dilated(mask: np.ndarray, radius: float) -> np.ndarray:
         grown[dy:] |= within[:-dy]
         grown[:-dy] |= within[dy:]
     return grown
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-
-
-def _with_meta(tensor: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    return MetaTensor(tensor, meta=dict(source.meta)) if isinstance(source, MetaTensor) else tensor

@@ -19,6 +19,7 @@ from PIL import Image
 
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import atomic_path, stem_of
+from dermaseg_monai.utils.tensors import plain
 
 
 class Entropyd(MapTransform):
@@ -95,7 +96,7 @@ def encode_heatmap(heat: torch.Tensor) -> bytes:
     Args:
         heat: ``(1, H, W)``, floating point.
     """
-    levels = (heat.as_subclass(torch.Tensor)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    levels = (plain(heat)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     image = Image.fromarray(levels, mode="P")
     image.putpalette(heat_palette())
     png = io.BytesIO()

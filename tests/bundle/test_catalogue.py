@@ -16,7 +16,7 @@ from dermaseg_monai.utils.errors import InputError
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_parameters(bundle: Bundle) -> None:
-    config = {"imports": ["$import dermaseg_monai.sam as prompts"], "checkpoint": bundle.checkpoint}
+    config = {"imports": ["$import dermaseg_monai.sam as sam"], "checkpoint": bundle.checkpoint}
     with torch.device("meta"):
         network = ConfigParser({**config, "network": dict(bundle.network)}).get_parsed_content("network")
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -83,7 +83,7 @@ class PromptTester(BundleTester):
                 "hash_type": "sha256",
             }
         ]
-        config = ConfigParser({"imports": ["$import dermaseg_monai.sam as prompts"]})
+        config = ConfigParser({"imports": ["$import dermaseg_monai.sam as sam"]})
         config.update(json.loads((folder / "configs" / "inference.json").read_text()))
         with torch.device("meta"):
             network = config.get_parsed_content("network_def")

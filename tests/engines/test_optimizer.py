@@ -23,7 +23,7 @@ SCHEDULES = ("cosine", "one_cycle", "plateau", "constant")
 
 
 def network_of(bundle: Bundle) -> torch.nn.Module:
-    config = {"imports": ["$import dermaseg_monai.sam as prompts"], "checkpoint": bundle.checkpoint}
+    config = {"imports": ["$import dermaseg_monai.sam as sam"], "checkpoint": bundle.checkpoint}
     with torch.device("meta"):
         return ConfigParser({**config, "network": dict(bundle.network)}).get_parsed_content("network")
 

@@ -9,10 +9,9 @@ from ignite.engine import Engine
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.engines import SupervisedEvaluator
 
-from dermaseg_monai.handlers import CurveHandler, SegmentationHandler, prediction_and_label
+from dermaseg_monai.handlers import CurveHandler, FittedJaccardHandler, SegmentationHandler, prediction_and_label
 from dermaseg_monai.metrics import (
     THRESHOLDS,
-    FittedJaccardHandler,
     aggregate,
     average_precision,
     best_thresholds,
@@ -157,7 +156,7 @@ def test_copies_are_independent(clone):
 
 
 def test_wrong_input_is_named():
-    with pytest.raises(InputError, match="Unknown mode"):
+    with pytest.raises(InputError, match="mode is "):
         SegmentationHandler(mode="sigmoid")
     with pytest.raises(InputError, match="Unknown metric"):
         SegmentationHandler("iou")

@@ -38,7 +38,7 @@ def test_masks_pass_through():
         ((1, 2, 4, 4), "binary", r"\(1, 2, 4, 4\).*mode 'binary' takes 1"),
         ((1, 1, 4, 4), "two_class", "mode 'two_class' takes 2"),
         ((4, 4), "multilabel", r"\(4, 4\)"),
-        ((1, 1, 4, 4), "softmax", "Unknown mode 'softmax'; choose one of binary, two_class"),
+        ((1, 1, 4, 4), "softmax", "mode is 'softmax'; it must be one of binary, two_class"),
     ],
 )
 def test_wrong_input_is_named(shape, mode, message):
