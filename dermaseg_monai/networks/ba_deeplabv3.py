@@ -10,10 +10,12 @@ from torchvision.models import resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 
 from dermaseg_monai.networks.blocks import (
+    ASPP,
     ConvNormReLU,
     Head,
     PooledBatchNorm2d,
     check_minimum_size,
+    first_convolution,
     load_encoder_weights,
     resize_to_input,
 )
@@ -32,7 +34,7 @@ _REFINE_CHANNELS = 32
 _DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
-class DynamicASPP(nn.Module):
+class DynamicASPP(ASPP):
     """Atrous spatial pyramid pooling whose branches are weighted per image.
 
     Five branches (1x1, three dilated 3x3, image pooling) are scaled by a softmax over the branches that a
@@ -53,22 +55,11 @@ class DynamicASPP(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, dilations: tuple[int, int, int], dropout: float
     ) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList([ConvNormReLU(in_channels, out_channels, 1)])
-        self.branches.extend(ConvNormReLU(in_channels, out_channels, 3, dilation=rate) for rate in dilations)
-        # Pooled images are too few values for batch statistics, and none for a batch of one: group norm.
-        self.pooled = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, bias=False),
-            nn.GroupNorm(out_channels // _GROUP_SIZE, out_channels),
-            nn.ReLU(),
-        )
+        super().__init__(in_channels, out_channels, dilations, dropout)
         self.gate_norm = PooledBatchNorm2d(in_channels, affine=False)
         self.gate = nn.Linear(in_channels, len(dilations) + 2)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
-        self.project = nn.Sequential(
-            ConvNormReLU(out_channels * (len(dilations) + 2), out_channels, 1), nn.Dropout(dropout)
-        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the context `(B, out_channels, h, w)` and the weights `(B, 5)`, which sum to 1 per image."""
@@ -155,9 +146,7 @@ class BADeepLabV3(nn.Module):
         # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
         self.minimum_size = 33
         resnet = resnet50(weights=None, replace_stride_with_dilation=[False, output_stride == 8, True])
-        if in_channels != 3:
-            resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-            nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
+        resnet.conv1 = first_convolution(resnet.conv1, in_channels)
         self.encoder = IntermediateLayerGetter(resnet, {"layer1": "low", "layer4": "high"})
         load_encoder_weights(self.encoder, encoder_weights, "resnet50")
 

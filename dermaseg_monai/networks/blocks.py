@@ -91,6 +91,47 @@ def resize_to_input(logits: Tensor, x: Tensor) -> Tensor:
     return F.interpolate(logits, size=[x.shape[-2], x.shape[-1]], mode="bilinear", align_corners=False)
 
 
+def check_levels(features: Sequence[int], network: str) -> None:
+    """Refuse a U-shaped network of fewer than two levels.
+
+    Args:
+        features: channels of each level.
+        network: name for the message.
+
+    Raises:
+        InputError: there are fewer than two levels.
+    """
+    if len(features) < 2:
+        raise InputError(f"features is {list(features)}; a {network} needs at least two levels.")
+
+
+def first_convolution(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    """The first convolution of an encoder for images of any number of channels.
+
+    Args:
+        convolution: the encoder's own.
+        in_channels: channels of the images.
+
+    Returns:
+        ``convolution`` itself where it takes as many channels, else a new one of the same geometry, with Kaiming's
+        normal weights.
+    """
+    if convolution.in_channels == in_channels:
+        return convolution
+    new = nn.Conv2d(
+        in_channels,
+        convolution.out_channels,
+        convolution.kernel_size,  # type: ignore[arg-type]
+        convolution.stride,  # type: ignore[arg-type]
+        convolution.padding,  # type: ignore[arg-type]
+        bias=convolution.bias is not None,
+    )
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    return new
+
+
 class ConvNormReLU(nn.Sequential):
     """Convolution that keeps the size at stride 1, normalisation, ReLU.
 

@@ -13,6 +13,7 @@ from dermaseg_monai.networks.attention_unet import AttentionGate, GatedUpBlock
 from dermaseg_monai.networks.blocks import (
     Head,
     crop_to_input,
+    first_convolution,
     load_encoder_weights,
     pad_to_multiple,
     upsample_by_two,
@@ -77,10 +78,7 @@ class ConvNeXtUNet(nn.Module):
                 f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
             )
         features = convnext_tiny(weights=None).features
-        if in_channels != 3:
-            features[0][0] = nn.Conv2d(in_channels, _CHANNELS[0], kernel_size=4, stride=4)
-            nn.init.trunc_normal_(features[0][0].weight, std=0.02)
-            nn.init.zeros_(features[0][0].bias)
+        features[0][0] = first_convolution(features[0][0], in_channels)
         load_encoder_weights(features, encoder_weights, "convnext_tiny", prefix="features.")
         self.encoder = nn.ModuleList(features[2 * level : 2 * level + 2] for level in range(len(_CHANNELS)))
         self.norms = nn.ModuleList(LayerNorm2d(channels, eps=1e-6) for channels in _CHANNELS)

@@ -15,6 +15,7 @@ from dermaseg_monai.networks.blocks import (
     Head,
     PooledBatchNorm2d,
     check_minimum_size,
+    first_convolution,
     load_encoder_weights,
     resize_to_input,
 )
@@ -68,9 +69,7 @@ class DeepLabV3(nn.Module):
         # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
         self.minimum_size = 33
         resnet = resnet50(weights=None, replace_stride_with_dilation=[False, output_stride == 8, True])
-        if in_channels != 3:
-            resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-            nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
+        resnet.conv1 = first_convolution(resnet.conv1, in_channels)
         self.backbone = IntermediateLayerGetter(resnet, {"layer3": "aux", "layer4": "out"})
         load_encoder_weights(self.backbone, encoder_weights, "resnet50")
         self.classifier = DeepLabHead(2048, out_channels, _DILATIONS[output_stride])

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import inception_v3
 
 from dermaseg_monai.networks.aspp_unet import ASPPUNet
-from dermaseg_monai.networks.blocks import load_encoder_weights
+from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
 
 _CHANNELS = (64, 192, 288, 768, 2048)
 
@@ -65,8 +65,7 @@ class InceptionASPPUNet(ASPPUNet):
         # beyond what half precision holds; PyTorch's does not.
         inception = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
         del inception.fc
-        if in_channels != 3:
-            inception.Conv2d_1a_3x3.conv = nn.Conv2d(in_channels, 32, 3, stride=2, bias=False)
+        inception.Conv2d_1a_3x3.conv = first_convolution(inception.Conv2d_1a_3x3.conv, in_channels)
         load_encoder_weights(inception, encoder_weights, "inception_v3")
         encoder: list[nn.Module] = []
         for names in _STAGES:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
 from torchvision.models import mobilenet_v2
 
-from dermaseg_monai.networks.blocks import load_encoder_weights
+from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
 from dermaseg_monai.networks.encoder_unet import EncoderUNet, Squeeze, StagedEncoder
 
 # Where torchvision's `features` list reaches strides 2, 4, 8, 16 and 32, as half-open ranges of its indices.
@@ -48,10 +47,7 @@ class MobileNetV2UNet(EncoderUNet):
         dropout: float = 0.1,
     ) -> None:
         features = mobilenet_v2(weights=None).features
-        if in_channels != 3:
-            first = features[0][0]
-            features[0][0] = nn.Conv2d(in_channels, first.out_channels, 3, stride=2, padding=1, bias=False)
-            nn.init.kaiming_normal_(features[0][0].weight, mode="fan_out")
+        features[0][0] = first_convolution(features[0][0], in_channels)
         load_encoder_weights(features, encoder_weights, "mobilenet_v2", prefix="features.")
         encoder = StagedEncoder(*(features[first:last] for first, last in _STAGES))
         bottleneck = Squeeze(_CHANNELS[-1], dropout)

@@ -8,8 +8,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import Head, Upsampling, crop_to_input, pad_to_multiple, upsample_by_two
-from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.networks.blocks import (
+    Head,
+    Upsampling,
+    check_levels,
+    crop_to_input,
+    pad_to_multiple,
+    upsample_by_two,
+)
 
 
 class _Projection(nn.Conv2d):
@@ -111,8 +117,7 @@ class ResidualUNet(nn.Module):
         upsampling: Upsampling = "bilinear",
     ) -> None:
         super().__init__()
-        if len(features) < 2:
-            raise InputError(f"features is {list(features)}; a U-Net needs at least two levels.")
+        check_levels(features, "U-Net")
         self.multiple = 2 ** (len(features) - 1)
         self.encoder = nn.ModuleList([ResidualUnit(in_channels, features[0], first=True)])
         self.encoder.extend(ResidualUnit(fine, coarse, stride=2) for fine, coarse in pairwise(features))

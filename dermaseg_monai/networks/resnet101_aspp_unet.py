@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet101
 
 from dermaseg_monai.networks.aspp_unet import ASPPUNet
-from dermaseg_monai.networks.blocks import load_encoder_weights
+from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
 
 _CHANNELS = (64, 256, 512, 1024, 2048)
 
@@ -48,9 +48,7 @@ class ResNet101ASPPUNet(ASPPUNet):
     ) -> None:
         resnet = resnet101(weights=None)
         del resnet.fc
-        if in_channels != 3:
-            resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-            nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
+        resnet.conv1 = first_convolution(resnet.conv1, in_channels)
         load_encoder_weights(resnet, encoder_weights, "resnet101")
         encoder = [
             nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu),

@@ -15,6 +15,7 @@ from dermaseg_monai.networks.blocks import (
     ConvNormReLU,
     Head,
     crop_to_input,
+    first_convolution,
     load_encoder_weights,
     pad_to_multiple,
     read_state_dict,
@@ -137,8 +138,7 @@ def _vgg_stages(
     for width, count in zip(features, convolutions, strict=True):
         plan += [*[width] * count, "M"]
     layers = make_layers(plan, batch_norm=True)
-    if in_channels != 3:
-        layers[0] = nn.Conv2d(in_channels, features[0], kernel_size=3, padding=1)
+    layers[0] = first_convolution(layers[0], in_channels)
     if _lack_norms(weights):
         plain = make_layers(plan, batch_norm=False)
         load_encoder_weights(plain, weights.removeprefix(_PLAIN), "vgg16", prefix="features.")

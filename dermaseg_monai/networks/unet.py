@@ -12,10 +12,10 @@ from dermaseg_monai.networks.blocks import (
     Norm,
     UpBlock,
     Upsampling,
+    check_levels,
     crop_to_input,
     pad_to_multiple,
 )
-from dermaseg_monai.utils.errors import InputError
 
 
 class UNet(nn.Module):
@@ -54,8 +54,7 @@ class UNet(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if len(features) < 2:
-            raise InputError(f"features is {list(features)}; a U-Net needs at least two levels.")
+        check_levels(features, "U-Net")
         self.multiple = 2 ** (len(features) - 1)
         self.encoder = nn.ModuleList(
             DoubleConv(previous, current, dropout, norm=norm)

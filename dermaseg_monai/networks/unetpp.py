@@ -12,6 +12,7 @@ from dermaseg_monai.networks.blocks import (
     DoubleConv,
     Head,
     Upsampling,
+    check_levels,
     crop_to_input,
     pad_to_multiple,
     upsample_by_two,
@@ -120,8 +121,7 @@ class UNetPlusPlus(nn.Module):
         prune_to: int | None = None,
     ) -> None:
         super().__init__()
-        if len(features) < 2:
-            raise InputError(f"features is {list(features)}; a U-Net++ needs at least two levels.")
+        check_levels(features, "U-Net++")
         self.depth = len(features) - 1
         self.prune_to = self.depth if prune_to is None else prune_to
         if not 1 <= self.prune_to <= self.depth:

@@ -9,7 +9,12 @@ from ignite.engine import Engine
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.engines import SupervisedEvaluator
 
-from dermaseg_monai.handlers import CurveHandler, FittedJaccardHandler, SegmentationHandler, prediction_and_label
+from dermaseg_monai.handlers import (
+    CurveHandler,
+    FittedJaccardHandler,
+    SegmentationHandler,
+    prediction_and_label,
+)
 from dermaseg_monai.metrics import (
     THRESHOLDS,
     aggregate,
