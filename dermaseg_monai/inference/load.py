@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dermaseg_monai.bundle.folder import bundle_folder
-from dermaseg_monai.bundle.members import Member
-from dermaseg_monai.bundle.run import check_inference
+from dermaseg_monai.inferers.member import Member
 
 
 def load_bundle(bundle: str | os.PathLike[str] = "lesion_mobilenetv2_unet", **overrides: Any) -> Member:
@@ -34,5 +32,4 @@ def load_bundle(bundle: str | os.PathLike[str] = "lesion_mobilenetv2_unet", **ov
         >>> mask = bundle.mask("photo.jpg")
         >>> print(f"{mask.float().mean():.1%} of the photo is lesion")
     """
-    folder = bundle_folder(bundle)
-    return Member(folder, **check_inference(folder, overrides))
+    return Member(bundle, **overrides)

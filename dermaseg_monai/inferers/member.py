@@ -42,7 +42,7 @@ class Member:
                 "dermaseg_monai.sam.PromptSession."
             )
         self._folder = folder
-        self._parts = folder.parts(*_PARTS, **overrides)
+        self._parts = folder.parts(*_PARTS, **folder.check(overrides))
         self._parts["network"].eval()
         self._lock = threading.Lock()
 

@@ -61,7 +61,7 @@ class DynamicASPP(ASPP):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Return the context `(B, out_channels, h, w)` and the weights `(B, 5)`, which sum to 1 per image."""
         mean = x.mean(dim=(2, 3), keepdim=True)
         # Divided by the root of their number, the features have a norm of about 1 together. Otherwise a step

@@ -76,7 +76,7 @@ sys.argv[1:] = ["predict", {str(tmp_path / "skin.png")!r}, "--output", {str(tmp_
 main()
 dear = "matplotlib mlflow sklearn timm torch._dynamo torch.distributed.fsdp monai.apps.mmars torchvision.ops.roi_align"
 print([name for name in dear.split() if name in sys.modules])
-from dermaseg_monai.bundle.run import Locator
+from dermaseg_monai.bundle.locator import Locator
 find = Locator().get_component_module_name
 print([find("Compose"), find("monai.networks.nets.UNet"), find("HighResNet")])
 """
