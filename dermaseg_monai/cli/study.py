@@ -49,7 +49,7 @@ def run_study(
         runs: folder of the studies' run folders; `dermaseg study report` reads it.
         variants: names separated by commas, of those to run.
         rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".
-        bundle: of the study cross_validation, a name of the collection or a folder.
+        bundle: of the studies cross_validation and robustness, a name of the collection or a folder.
         folds: of the study cross_validation; by default those of the prepared folder.
         **overrides: further ids of the bundles' configs, for every variant, such as --image_size "[128,128]".
     """
@@ -58,20 +58,25 @@ def run_study(
     from dermaseg_monai.studies.cross_validation import NAME, cross_validation, write_out_of_fold
     from dermaseg_monai.studies.lesion_studies import learning_rate_study
     from dermaseg_monai.studies.plan import plan_runs
+    from dermaseg_monai.studies.robustness import NAME as ROBUSTNESS
+    from dermaseg_monai.studies.robustness import robustness
     from dermaseg_monai.studies.study_file import find_study
     from dermaseg_monai.studies.time_limit import time_limit
 
     names = list(dict.fromkeys(_words(name, "the study")))
     if rates is not None and "learning_rate" not in names:
         raise InputError(f"--rates are those of the study learning_rate, not of {', '.join(names)}.")
-    if (bundle is not None or folds is not None) != (names == [NAME]) or (bundle is None and names == [NAME]):
+    if (bundle is None) == (names in ([NAME], [ROBUSTNESS])) or (folds is not None and names != [NAME]):
         raise InputError(
-            f"--bundle and --folds belong to the study {NAME}, which needs a bundle and stands alone."
+            f"--bundle belongs to the studies {NAME} and {ROBUSTNESS}, which need one and stand alone; --folds to "
+            f"{NAME}."
         )
     studies = [
         learning_rate_study(_words(rates, "--rates"))
         if each == "learning_rate" and rates is not None
         else cross_validation(bundle, folds, dataset_dir)
+        if bundle is not None and each == NAME
+        else robustness(bundle)
         if bundle is not None
         else find_study(each)
         for each in names
@@ -96,7 +101,7 @@ def run_study(
     for each, plan in zip(studies, plans, strict=True):
         finished = sum(run in plan for run in ended["finished"])
         print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {runs}/{each.name}", flush=True)
-        if bundle is not None and finished == len(plan):
+        if names == [NAME] and finished == len(plan):
             print(f"scores of every image by the training without its fold: {write_out_of_fold(plan)}")
     left = [
         f"  {what}: {', '.join(run.label for run in planned if run in ended[status])}"

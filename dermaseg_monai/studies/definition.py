@@ -22,7 +22,8 @@ class Variant:
         bundle: what it differs from: a name of the collection or a bundle's folder.
         overrides: the differences, by MONAI config id (``optimizer#lr``).
         axis: where the variant stands in plots: ``data_fraction`` (0 to 1), ``schedule`` (``epochs``, or
-            ``steps`` where every variant sees the same number of batches), ``architecture``.
+            ``steps`` where every variant sees the same number of batches), ``architecture``, ``corruption`` with its
+            ``strength``.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Study:
         task: ``lesion`` or ``attribute``; of all variants.
         seeds: starts of randomness; every variant is trained once with each.
         metric: the column of the per-image tables that is compared; None for that of the task.
+        weights: file of trained weights that every variant evaluates, instead of a training of its own.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Study:
     task: Task = "lesion"
     seeds: tuple[int, ...] = (0, 1, 2)
     metric: str | None = None
+    weights: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The content of ``study.json``."""
@@ -64,7 +67,7 @@ class Study:
             "task": self.task,
             "variants": [_entry(variant) for variant in self.variants],
             "seeds": list(self.seeds),
-        }
+        } | ({"weights": self.weights} if self.weights else {})
 
 
 def _entry(variant: Variant) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def estimate(runs: Sequence[Run], dataset_dir: str | None, device: str | None) -
     for run in runs:
         variant = f"{run.study.name}/{run.variant.name}"
         measured = expected(run, [pace for pace in known if pace.variant == variant])
+        if measured is None and run.study.weights is not None:
+            measured = Estimate(0.0, "no training")
         if measured is None:
             left = max(0, run.planned_epochs - len(read_history(run.folder)))
             config = json.loads(run.files()["configs/train.json"])

@@ -132,6 +132,9 @@ def _execute(
         for name, config in _CONFIGS.items()
     }
     commands["evaluating"] += ["--output_dir", "evaluation"]
+    if run.study.weights is not None:
+        del commands["training"]
+        commands["evaluating"] += ["--ckpt_dir", str(Path(run.study.weights).parent)]
     record = {
         "study": run.study.name,
         "variant": run.variant.name,
@@ -151,7 +154,7 @@ def _execute(
     }
     write_record(run.folder, record)
     if is_trained(run):
-        del commands["training"]
+        commands.pop("training", None)
     code, log = 0, run.folder
     for name, command in commands.items():
         log = run.folder / "logs" / f"{name}.log"

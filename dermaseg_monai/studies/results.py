@@ -72,6 +72,7 @@ class StudyRuns:
         seeds: that every variant is planned with.
         runs: those finished, in the order of variants and seeds, all scored on the same images.
         missing: the others.
+        trained: whether every run was trained; otherwise all evaluate the same weights.
     """
 
     name: str
@@ -84,6 +85,7 @@ class StudyRuns:
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]
     missing: tuple[Missing, ...]
+    trained: bool = True
 
     @property
     def images(self) -> list[str]:
@@ -157,6 +159,7 @@ def collect(name: str, runs: str | os.PathLike[str]) -> StudyRuns:
         seeds=tuple(plan["seeds"]),
         runs=tuple(same),
         missing=tuple(sorted(missing, key=lambda entry: (names.index(entry.variant), entry.seed))),
+        trained="weights" not in plan,
     )
 
 

@@ -22,7 +22,8 @@ SHARED = ("network_def", "image_size", "aspect", "crop_lens", "mean", "std", "mo
 def with_overrides(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]) -> Configs:
     """Write overrides into a bundle's configs.
 
-    An id of train.json is set there, and in inference.json too where both must agree on it; any other is set in
+    An id within a part that evaluate.json replaces as a whole (``validate#preprocessing#transforms``) is set there
+    alone. An id of train.json is set there, and in inference.json too where both must agree on it; any other is set in
     evaluate.json and, where it has it, inference.json.
 
     Args:
@@ -52,10 +53,12 @@ def with_overrides(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[
 
 
 def _configs_with(configs: Mapping[str, Mapping[str, Any]], identifier: str) -> list[str]:
-    top = identifier.lstrip("~+<").split("#")[0]
+    whole = identifier.lstrip("~+<")
+    if any(whole.startswith(f"{key}#") for key in configs["evaluate"] if "#" in key):
+        return ["evaluate"]  # which puts a part of its own in the place of the training's
+    top = whole.split("#")[0]
     if top in configs["train"]:
         return ["train", "inference"] if top in SHARED else ["train"]
-    whole = identifier.lstrip("~+<")
     if top in configs["evaluate"] or any(key.split("#")[0] == whole for key in configs["evaluate"]):
         return [name for name in ("evaluate", "inference") if top in configs[name]]
     known = [*configs["train"], *configs["evaluate"]]

@@ -74,7 +74,7 @@ def add_artefacts(canvas: Canvas, rng: np.random.Generator, image: Field) -> Non
     artefacts = (
         (_stickers, 0.03),
         (_ink, 0.05),
-        (_ruler, 0.20),
+        (draw_ruler, 0.20),
         (_bubbles, 0.25),
         (_hairs, 0.52),
         (_light_hairs, 0.08),
@@ -89,7 +89,26 @@ def _hairs(canvas: Canvas, rng: np.random.Generator, image: Field) -> None:
     stubble = rng.random() < 0.15
     count = int(np.clip(np.exp(rng.normal(2.3, 0.9)), 2, 70)) * (3 if stubble else 1)
     lengths = (0.02, 0.05) if stubble else (0.25, 1.1)
-    hair = _strands(canvas, rng, min(count, 90), lengths)
+    draw_hairs(canvas, rng, image, min(count, 90), lengths)
+
+
+def draw_hairs(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    image: Field,
+    count: int,
+    lengths: tuple[float, float] = (0.25, 1.1),
+) -> None:
+    """Lay dark hairs with their shadows over ``image`` (3, H, W), in place.
+
+    Args:
+        canvas: of the image's size.
+        rng: the first hairs of a larger count are those of a smaller one.
+        image: RGB in [0, 1].
+        count: how many hairs.
+        lengths: of the shortest and the longest hair, in units of the canvas.
+    """
+    hair = _strands(canvas, rng, count, lengths)
     shade = rng.uniform(0.05, 0.30)
     # a hair throws a faint shadow beside itself
     image *= 1 - np.roll(hair, (1, 1), (0, 1)) * np.float32(0.15)
@@ -122,7 +141,8 @@ def _strands(canvas: Canvas, rng: np.random.Generator, count: int, lengths: tupl
     return pen.layer()
 
 
-def _ruler(canvas: Canvas, rng: np.random.Generator, image: Field) -> None:
+def draw_ruler(canvas: Canvas, rng: np.random.Generator, image: Field) -> None:
+    """Lay the marks of a ruler over ``image`` (3, H, W), RGB in [0, 1], in place."""
     pen = Pen(canvas)
     half_height, half_width = canvas.extent
     angle = rng.choice([rng.normal(0, 0.25), np.pi / 2 + rng.normal(0, 0.1)], p=[0.75, 0.25])

@@ -67,7 +67,7 @@ def headline(study: StudyRuns, analysis: Analysis) -> list[str]:
         f"Of {len(paired)} compared with {titles[study.baseline]}, {found['better']} clearly better, "
         f"{found['worse']} clearly worse, {found['not told apart']} not told apart."
     )
-    if min(len(study.of(variant.name)) for variant in study.scored()) == 1:
+    if study.trained and min(len(study.of(variant.name)) for variant in study.scored()) == 1:
         said.append(
             "Variants with one seed do not show how much of a difference is the luck of one training."
         )

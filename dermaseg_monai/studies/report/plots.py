@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dermaseg_monai.studies.results import StudyRuns, Variant
 from dermaseg_monai.studies.statistics import Analysis, rows_of
+from dermaseg_monai.transforms.corruptions import CORRUPTIONS
 from dermaseg_monai.utils.files import atomic_path
 
 SIGNIFICANT = 0.05
@@ -70,8 +71,9 @@ def plots(study: StudyRuns, analysis: Analysis) -> list[Plot]:
         analysis: its tables.
 
     Returns:
-        Differences to the baseline, learning curves, scores against data fractions, two variants image by
-        image; fewer where the baseline has no run, no history was kept, or no fraction varies.
+        Differences to the baseline, learning curves, scores against data fractions, differences against the strength
+        of corruptions, two variants image by image; fewer where the baseline has no run, no history was kept, or no
+        fraction or strength varies.
     """
     label = metric_label(study.metric)
     titles = {variant.name: variant.title for variant in study.variants}
@@ -110,6 +112,17 @@ def plots(study: StudyRuns, analysis: Analysis) -> list[Plot]:
                 "Mean over seeds, with the 95 % bootstrap interval over images. With all images, fixed epochs and "
                 "fixed steps are the same. Numbers in summary.csv.",
                 partial(_fractions, analysis.summary[analysis.summary["metric"] == metric], series),
+            )
+        )
+    curves = _corruption_curves(study, analysis)
+    if curves:
+        found.append(
+            Plot(
+                "corruptions",
+                f"Difference in {label} by corruption and strength",
+                "Mean difference to the clean photos, image by image, and its 95 % bootstrap interval over images. The "
+                "thin line is the clean photos. Numbers in paired.csv.",
+                partial(_corruptions, curves, label),
             )
         )
     pair = scatter_pair(study, analysis)
@@ -297,6 +310,46 @@ def _fractions(table: pd.DataFrame, series: dict[str, list[Variant]]) -> Figure:
     axis.minorticks_off()
     axis.grid()
     axis.legend(fontsize=9)
+    return figure
+
+
+def _corruption_curves(study: StudyRuns, analysis: Analysis) -> dict[str, list[dict[str, Any]]]:
+    """Differences to the clean photos by corruption, in the order of strength, the clean photos among them."""
+    differences = {row["variant"]: row for row in rows_of(analysis.paired, study.metric)}
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for variant in study.scored():
+        if "strength" in variant.axis and variant.name in differences:
+            row = {"strength": variant.axis["strength"], **differences[variant.name]}
+            curves.setdefault(str(variant.axis["corruption"]), []).append(row)
+    for name, rows in curves.items():
+        clean = CORRUPTIONS[name].clean
+        if clean is not None:
+            rows.append({"strength": clean, "difference": 0.0, "low": 0.0, "high": 0.0})
+        rows.sort(key=lambda row: row["strength"])
+    return curves
+
+
+def _corruptions(curves: dict[str, list[dict[str, Any]]], label: str) -> Figure:
+    columns = min(3, len(curves))
+    lines = -(-len(curves) // columns)
+    figure = Figure(figsize=(_WIDTH * 1.3, 0.6 + 1.9 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    ink = matplotlib.rcParams["text.color"]
+    for axis, (name, rows), (colour, _) in zip(axes, curves.items(), _pens(len(curves)), strict=False):
+        x, y, low, high = (
+            np.array([row[key] for row in rows]) for key in ("strength", "difference", "low", "high")
+        )
+        axis.axhline(0, color=ink, linewidth=0.8)
+        axis.errorbar(
+            x, y, [y - low, high - y], fmt="o-", color=colour, capsize=3, elinewidth=1, markersize=4
+        )
+        corruption = CORRUPTIONS[name]
+        axis.set_title(corruption.title, fontsize=9.5)
+        axis.set_xlabel(_wrapped(corruption.unit, 28), fontsize=8)
+        axis.grid()
+    for axis in axes[len(curves) :]:
+        axis.set_visible(False)
+    figure.supylabel(f"difference in {label}", fontsize=9.5)
     return figure
 
 

@@ -20,6 +20,7 @@ _NO_DATASET = (
     "No panels: they need the photos. Make the report again with --dataset_dir, the prepared folder that the runs "
     "were scored on; the page then holds some of its photos, so mind who may see it."
 )
+_ONE_NETWORK = "No panels: every variant shows the photos otherwise, and keeps no masks."
 
 
 def report_study(
@@ -61,9 +62,10 @@ def report_study(
     drawn = plots(study, analysis)
     for plot in drawn:
         plot.save(folder / "plots" / f"{plot.name}.png")
-    shown = [] if dataset_dir is None else panels(study, analysis, dataset_dir)
+    shown = [] if dataset_dir is None or not study.trained else panels(study, analysis, dataset_dir)
     page = folder / "index.html"
-    write_text(page, render_page(study, analysis, drawn, shown, _NO_DATASET, folder))
+    missing = _NO_DATASET if study.trained else _ONE_NETWORK
+    write_text(page, render_page(study, analysis, drawn, shown, missing, folder))
     return page
 
 
