@@ -127,8 +127,10 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "fold": _whole(0).or_none(),
     "learning_rate": _POSITIVE,
-    "clip_norm": _POSITIVE.or_none(),
-    "encoder_rate": _number("of at least 0", lambda value: value >= 0),
+    **dict.fromkeys(("clip_norm", "pixels_per_mm"), _POSITIVE.or_none()),
+    **dict.fromkeys(
+        ("encoder_rate", "surface_tolerance"), _number("of at least 0", lambda value: value >= 0)
+    ),
     "prompt_jitter": _share(0.4),
     "threshold": _THRESHOLDS,
     "image_size": _several(

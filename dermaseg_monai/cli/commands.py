@@ -265,6 +265,39 @@ class Commands:
         run_node(ae_title, port, return_to, titles, spool, bundle, host, outline, **overrides)
 
     @typed
+    def evaluate(
+        self,
+        masks: str,
+        dataset_dir: str,
+        section: str = "test",
+        output: str | None = None,
+        against: str | None = None,
+        task: str = "lesion",
+        surface_tolerance: float = 0.01,
+        pixels_per_mm: float | None = None,
+    ) -> None:
+        """Score the masks that any program saved, and compare two programs on the same photos.
+
+        Args:
+            masks: folder of the masks, named as their photos, with or without an ending such as _segmentation.
+            dataset_dir: prepared folder with the photos and their true masks.
+            section: training, validation or test.
+            output: folder for metrics.csv and summary.json; by default MASKS_scores.
+            against: folder of another program's masks, to compare with.
+            task: lesion, or attribute for masks named <id>_attribute_<attribute>.png.
+            surface_tolerance: how far a boundary may be off for the surface Dice, as a share of the diagonal.
+            pixels_per_mm: the scale of all photos, for distances in mm.
+        """
+        from dermaseg_monai.evaluation.against import compare_masks
+        from dermaseg_monai.evaluation.masks import evaluate_masks
+
+        folder = output or f"{masks.rstrip('/')}_scores"
+        options = (dataset_dir, section, task, surface_tolerance, pixels_per_mm)
+        scores = evaluate_masks(masks, folder, *options)
+        if against is not None:
+            print(compare_masks(scores, against, folder, *options))
+
+    @typed
     def quantise(
         self, model: str, photos: str, output: str, count: int = 128, seed: int = 0, portable: bool = False
     ) -> None:

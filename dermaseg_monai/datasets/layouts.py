@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -196,7 +196,7 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[Found, list[st
             passed += [] if _is_text(file.name) else [file.name]
         elif kind == "lesion":
             photos = found.get((section, "image"), {})
-            _add(found, (section, "lesion"), stem if stem in photos else _MASK_ENDING.sub("", stem), file)
+            _add(found, (section, "lesion"), photo_of(stem, photos), file)
         else:
             attribute = next(
                 (a for a in isic2018.ATTRIBUTES if stem.lower().endswith(f"_attribute_{a}")), None
@@ -206,6 +206,16 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[Found, list[st
             else:
                 _add(found, (section, attribute), stem[: -len(f"_attribute_{attribute}")], file)
     return found, passed
+
+
+def photo_of(stem: str, photos: Container[str]) -> str:
+    """The photo that a lesion mask is of: of the same name, or of the name without an ending such as ``_segmentation``.
+
+    Args:
+        stem: name of the mask's file, without its suffix.
+        photos: names that there are.
+    """
+    return stem if stem in photos else _MASK_ENDING.sub("", stem)
 
 
 def metadata_of(layout: Layout, files: Iterable[SourceFile]) -> SourceFile | None:

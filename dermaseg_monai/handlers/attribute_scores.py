@@ -85,68 +85,121 @@ class AttributeScores:
     def _collect(self, engine: Any) -> None:
         for item in engine.state.batch:
             self.histogram.update(item["logits"][None], item["label_fitted"][None])
-            counts = confusion_counts(item["pred"][None], item["label"][None])[0]
-            scores = {name: METRICS[name](counts).tolist() for name in _PER_IMAGE}
-            folder = {"folder": item["folder"]} if "folder" in item else {}
-            for channel, attribute in enumerate(self.attributes):
-                self.rows.append(
-                    {"id": item["id"], **folder, "attribute": attribute}
-                    | dict(zip(COUNT_NAMES, counts[channel].tolist(), strict=True))
-                    | {name: values[channel] for name, values in scores.items()}
-                )
+            named = {name: item[name] for name in ("id", "folder") if name in item}
+            scores = score_attributes(item["pred"], item["label"], self.attributes)
+            self.rows += [named | row for row in scores]
 
     def _write(self, engine: Any) -> None:
         rows = gather_objects(self.rows)
         failures = gather_objects(self.loader.failures)
         check_any(rows, failures)
         histogram = self.histogram.gather()
-        table = pd.DataFrame(rows)
-        order = pd.Categorical(table["attribute"], categories=self.attributes)
-        table = table.assign(order=order.codes).sort_values(["id", "order"], ignore_index=True)
-        table = table.drop(columns="order")
-        summary = self._summary(table, histogram)
+        curves = {name: curve(histogram) for name, curve in CURVES.items()}
+        table = _sorted(rows, self.attributes)
+        summary = _summary(table, self.attributes, curves)
         engine.state.metrics |= {
             f"{average}_{name}": value
             for average in ("micro", "macro")
             for name, value in summary[average].items()
         }
-        if rank() != 0:
-            return
-        with atomic_path(self.output_dir / "metrics.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f")
-        summary = {**summary, "failures": failures, "settings": self.settings}
-        write_text(self.output_dir / "summary.json", json.dumps(summary, indent=2, default=str) + "\n")
-        logger.info(
-            "%d images: Jaccard micro %.4f, macro %.4f; Dice micro %.4f, macro %.4f; mean AUC %.4f; rows in %s",
-            summary["images"],
-            summary["micro"]["jaccard"],
-            summary["macro"]["jaccard"],
-            summary["micro"]["dice"],
-            summary["macro"]["dice"],
-            summary["macro"]["roc_auc"] or math.nan,
-            self.output_dir / "metrics.csv",
-        )
+        if rank() == 0:
+            write_attribute_scores(rows, self.output_dir, failures, self.settings, self.attributes, curves)
 
-    def _summary(self, table: pd.DataFrame, histogram: torch.Tensor) -> dict[str, Any]:
-        images = len(table) // len(self.attributes)
-        counts = torch.tensor(table[list(COUNT_NAMES)].to_numpy()).view(images, len(self.attributes), 4)
-        columns: dict[str, torch.Tensor] = {}
-        for name in _OVERLAP:
-            columns[name] = aggregate(counts, name, "pooled_macro", per_channel=True)
-            columns[f"pooled_{name}"] = METRICS[name](counts.sum(dim=0))
-            columns[f"present_{name}"] = aggregate(counts, name, "present_mean", per_channel=True)
-        columns |= {name: curve(histogram) for name, curve in CURVES.items()}
-        present = ((counts[..., 0] + counts[..., 2]) > 0).sum(dim=0).tolist()
-        return {
-            "images": images,
-            "micro": {name: _number(aggregate(counts, name, "pooled_micro")) for name in _OVERLAP},
-            "macro": {name: _number(values.nanmean()) for name, values in columns.items()},
-            "attributes": {
-                attribute: {"images": present[channel]}
-                | {name: _number(values[channel]) for name, values in columns.items()}
-                for channel, attribute in enumerate(self.attributes)
-            },
-        }
+
+def score_attributes(
+    prediction: torch.Tensor, target: torch.Tensor, attributes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """All scores of one photo's attribute masks.
+
+    Args:
+        prediction: masks ``(C, H, W)`` of 0 and 1.
+        target: masks of the same shape.
+        attributes: names of the channels.
+
+    Returns:
+        For each attribute its name, the four counts in pixels, and the scores made of them.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    counts = confusion_counts(prediction[None], target[None])[0]
+    scores = {name: METRICS[name](counts).tolist() for name in _PER_IMAGE}
+    return [
+        {"attribute": attribute}
+        | dict(zip(COUNT_NAMES, counts[channel].tolist(), strict=True))
+        | {name: values[channel] for name, values in scores.items()}
+        for channel, attribute in enumerate(attributes)
+    ]
+
+
+def write_attribute_scores(
+    rows: Sequence[Mapping[str, Any]],
+    output_dir: Path,
+    failures: Sequence[Mapping[str, str]],
+    settings: Mapping[str, Any],
+    attributes: Sequence[str],
+    curves: Mapping[str, torch.Tensor],
+) -> pd.DataFrame:
+    """Write ``metrics.csv`` and ``summary.json`` of an evaluation, and log the means.
+
+    Args:
+        rows: ``id`` and the scores of :func:`score_attributes` of each image and attribute.
+        output_dir: folder to write into.
+        failures: ``{"id", "image", "reason"}`` of the photos left out.
+        settings: what the masks were made with.
+        attributes: their names, in order.
+        curves: scores free of thresholds, by name: float64 ``(C,)``; none for masks without probabilities.
+
+    Returns:
+        The rows, sorted by id and attribute.
+    """
+    table = _sorted(rows, attributes)
+    summary = _summary(table, attributes, curves)
+    with atomic_path(output_dir / "metrics.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f")
+    content = {**summary, "failures": failures, "settings": settings}
+    write_text(output_dir / "summary.json", json.dumps(content, indent=2, default=str) + "\n")
+    micro, macro = summary["micro"], summary["macro"]
+    means = [
+        f"{name} micro {micro[key]:.4f}, macro {macro[key]:.4f}"
+        for name, key in (("Jaccard", "jaccard"), ("Dice", "dice"))
+    ]
+    if "roc_auc" in macro:
+        means.append(f"mean AUC {macro['roc_auc'] or math.nan:.4f}")
+    path = output_dir / "metrics.csv"
+    logger.info("%d images: %s; rows in %s", summary["images"], "; ".join(means), path)
+    return table
+
+
+def _sorted(rows: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    order = pd.Categorical(table["attribute"], categories=list(attributes))
+    table = table.assign(order=order.codes).sort_values(["id", "order"], ignore_index=True)
+    return table.drop(columns="order")
+
+
+def _summary(
+    table: pd.DataFrame, attributes: Sequence[str], curves: Mapping[str, torch.Tensor]
+) -> dict[str, Any]:
+    images = len(table) // len(attributes)
+    counts = torch.tensor(table[list(COUNT_NAMES)].to_numpy()).view(images, len(attributes), 4)
+    columns: dict[str, torch.Tensor] = {}
+    for name in _OVERLAP:
+        columns[name] = aggregate(counts, name, "pooled_macro", per_channel=True)
+        columns[f"pooled_{name}"] = METRICS[name](counts.sum(dim=0))
+        columns[f"present_{name}"] = aggregate(counts, name, "present_mean", per_channel=True)
+    columns |= curves
+    present = ((counts[..., 0] + counts[..., 2]) > 0).sum(dim=0).tolist()
+    return {
+        "images": images,
+        "micro": {name: _number(aggregate(counts, name, "pooled_micro")) for name in _OVERLAP},
+        "macro": {name: _number(values.nanmean()) for name, values in columns.items()},
+        "attributes": {
+            attribute: {"images": present[channel]}
+            | {name: _number(values[channel]) for name, values in columns.items()}
+            for channel, attribute in enumerate(attributes)
+        },
+    }
 
 
 def _number(value: torch.Tensor) -> float | None:

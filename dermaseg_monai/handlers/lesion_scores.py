@@ -1,23 +1,33 @@
-"""What an evaluation writes: a row of scores for every image, and their summary."""
+"""What an evaluation of lesions writes: a row of scores for every image, and their summary."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from ignite.engine import Events
 
 from dermaseg_monai.data.photos import PhotoLoader, check_any
-from dermaseg_monai.metrics import METRICS, confusion_counts
+from dermaseg_monai.metrics import (
+    BOUNDARY_METRICS,
+    BOUNDARY_METRICS_MM,
+    METRICS,
+    boundary_scores,
+    confusion_counts,
+)
+from dermaseg_monai.metrics.boundary import TOLERANCE
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
 
 logger = logging.getLogger(__name__)
+
+_LOGGED = (*METRICS, "hd95", "assd", "surface_dice")
 
 
 class LesionScores:
@@ -33,14 +43,22 @@ class LesionScores:
         output_dir: folder of what the evaluation writes.
         loader: where the photos come from; its failures are listed.
         settings: weights, section, threshold and post-processing, to be named beside the scores.
+        surface_tolerance: of the surface Dice, a share of the photo's diagonal.
+        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
     """
 
     def __init__(
-        self, output_dir: str | os.PathLike[str], loader: PhotoLoader, settings: Mapping[str, Any]
+        self,
+        output_dir: str | os.PathLike[str],
+        loader: PhotoLoader,
+        settings: Mapping[str, Any],
+        surface_tolerance: float = TOLERANCE,
+        pixels_per_mm: float | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.loader = loader
-        self.settings = dict(settings)
+        self.scale: dict[str, Any] = {"surface_tolerance": surface_tolerance, "pixels_per_mm": pixels_per_mm}
+        self.settings = dict(settings) | self.scale
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Any) -> None:
@@ -54,37 +72,88 @@ class LesionScores:
 
     def _collect(self, engine: Any) -> None:
         for item in engine.state.batch:
-            counts = confusion_counts(item["pred"][None], item["label"][None])[0, 0]
             named = {name: item[name] for name in ("id", "folder") if name in item}
-            self.rows.append(named | {name: float(score(counts)) for name, score in METRICS.items()})
+            scores = score_lesion(item["pred"], item["label"], **self.scale)
+            self.rows.append(named | scores)
 
     def _write(self, engine: Any) -> None:
         rows = gather_objects(self.rows)
         failures = gather_objects(self.loader.failures)
         check_any(rows, failures)
-        table = pd.DataFrame(rows).sort_values("id", ignore_index=True)
-        scores = table[list(METRICS)]
-        engine.state.metrics |= scores.mean().to_dict()
-        if rank() != 0:
-            return
-        with atomic_path(self.output_dir / "metrics.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f")
-        spread = scores.std(ddof=1).fillna(0.0)
-        summary = {
-            "images": len(table),
-            "metrics": {
-                name: {"mean": round(scores[name].mean(), 6), "sd": round(spread[name], 6)}
-                for name in METRICS
-            },
-            **_by_folder(table),
-            "failures": failures,
-            "settings": self.settings,
-        }
-        write_text(self.output_dir / "summary.json", json.dumps(summary, indent=2, default=str) + "\n")
-        means = ", ".join(
-            f"{name.replace('_', ' ')} {scores[name].mean():.4f} ± {spread[name]:.4f}" for name in METRICS
-        )
-        logger.info("%d images: %s; rows in %s", len(table), means, self.output_dir / "metrics.csv")
+        table = pd.DataFrame(rows)
+        engine.state.metrics |= table[_metrics(table)].mean().to_dict()
+        if rank() == 0:
+            write_lesion_scores(rows, self.output_dir, failures, self.settings)
+
+
+def score_lesion(
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    surface_tolerance: float = TOLERANCE,
+    pixels_per_mm: float | None = None,
+) -> dict[str, float]:
+    """All scores of one lesion mask.
+
+    Args:
+        prediction: mask ``(1, H, W)`` of 0 and 1.
+        target: mask of the same shape.
+        surface_tolerance: of the surface Dice, a share of the photo's diagonal.
+        pixels_per_mm: the scale, for distances in mm.
+
+    Returns:
+        The ``METRICS`` and the scores of :func:`dermaseg_monai.metrics.boundary_scores`, by name.
+
+    Raises:
+        InputError: the shapes differ, or an argument is out of range.
+    """
+    counts = confusion_counts(prediction[None], target[None])[0, 0]
+    overlap = {name: float(score(counts)) for name, score in METRICS.items()}
+    found, true = (mask[0].as_subclass(torch.Tensor).cpu().numpy() for mask in (prediction, target))
+    return overlap | boundary_scores(found, true, surface_tolerance, pixels_per_mm)
+
+
+def write_lesion_scores(
+    rows: Sequence[Mapping[str, Any]],
+    output_dir: Path,
+    failures: Sequence[Mapping[str, str]],
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Write ``metrics.csv`` and ``summary.json`` of an evaluation, and log the means.
+
+    Args:
+        rows: ``id``, where there are several prepared folders ``folder``, and the scores of each image.
+        output_dir: folder to write into.
+        failures: ``{"id", "image", "reason"}`` of the photos left out.
+        settings: what the masks were made with.
+
+    Returns:
+        The rows, sorted by id.
+    """
+    table = pd.DataFrame(rows).sort_values("id", ignore_index=True)
+    metrics = _metrics(table)
+    scores = table[metrics]
+    with atomic_path(output_dir / "metrics.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f")
+    spread = scores.std(ddof=1).fillna(0.0)
+    summary = {
+        "images": len(table),
+        "metrics": {
+            name: {"mean": round(scores[name].mean(), 6), "sd": round(spread[name], 6)} for name in metrics
+        },
+        **_by_folder(table),
+        "failures": failures,
+        "settings": settings,
+    }
+    write_text(output_dir / "summary.json", json.dumps(summary, indent=2, default=str) + "\n")
+    means = ", ".join(
+        f"{name.replace('_', ' ')} {scores[name].mean():.4f} ± {spread[name]:.4f}" for name in _LOGGED
+    )
+    logger.info("%d images: %s; rows in %s", len(table), means, output_dir / "metrics.csv")
+    return table
+
+
+def _metrics(table: pd.DataFrame) -> list[str]:
+    return [name for name in (*METRICS, *BOUNDARY_METRICS, *BOUNDARY_METRICS_MM) if name in table]
 
 
 def _by_folder(table: pd.DataFrame) -> dict[str, Any]:
@@ -92,7 +161,10 @@ def _by_folder(table: pd.DataFrame) -> dict[str, Any]:
     if "folder" not in table:
         return {}
     means = {
-        folder: {"images": len(rows), "metrics": {name: round(rows[name].mean(), 6) for name in METRICS}}
+        folder: {
+            "images": len(rows),
+            "metrics": {name: round(rows[name].mean(), 6) for name in _metrics(table)},
+        }
         for folder, rows in table.groupby("folder")
     }
     return {"folders": means}

@@ -20,6 +20,12 @@ from dermaseg_monai.metrics.auc import (
     roc_auc_error,
     score_histogram,
 )
+from dermaseg_monai.metrics.boundary import (
+    BOUNDARY_METRICS,
+    BOUNDARY_METRICS_MM,
+    boundary_scores,
+    lower_is_better,
+)
 from dermaseg_monai.metrics.counts import COUNT_NAMES, confusion_counts
 from dermaseg_monai.metrics.masks import MODES, prediction_masks
 from dermaseg_monai.metrics.reductions import (
@@ -43,6 +49,8 @@ from dermaseg_monai.metrics.thresholds import (
 )
 
 __all__ = [
+    "BOUNDARY_METRICS",
+    "BOUNDARY_METRICS_MM",
     "COUNT_NAMES",
     "CURVES",
     "METRICS",
@@ -57,12 +65,14 @@ __all__ = [
     "average_precision",
     "average_precision_error",
     "best_thresholds",
+    "boundary_scores",
     "confusion_counts",
     "counts_at_thresholds",
     "dice",
     "get_metric",
     "image_mean",
     "jaccard",
+    "lower_is_better",
     "normalised_pool",
     "pooled",
     "pooled_micro",

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.data.datalist import fold_count
-from dermaseg_monai.studies.definition import METRICS, Study, Variant
+from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.plan import Run
+from dermaseg_monai.studies.results import LESION_SCORES
 from dermaseg_monai.studies.run_bundles import base_config
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import read_table, write_text
@@ -74,7 +75,7 @@ def write_out_of_fold(runs: Sequence[Run]) -> Path:
     scores: dict[str, Any] = {
         name: {"mean": round(table[name].mean(), 6), "sd": round(table[name].std(), 6)}
         for name in table.columns
-        if name in ("dice", "jaccard", METRICS["lesion"], "pixel_accuracy", "sensitivity", "specificity")
+        if name in LESION_SCORES
     }
     folds = len({run.variant.name for run in runs})
     summary = {"images": int(table["id"].nunique()), "folds": folds, "metrics": scores}

@@ -18,7 +18,10 @@ from dermaseg_monai.studies.lock import is_locked, lock_of
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import read_table
 
-LESION_SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
+LESION_SCORES = (
+    *("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity"),
+    *("hd95", "assd", "surface_dice", "hd95_share", "assd_share", "hd95_mm", "assd_mm"),
+)
 """Columns of a lesion evaluation's ``metrics.csv`` that are scores."""
 
 COUNTS = ("tp", "fp", "fn", "tn")

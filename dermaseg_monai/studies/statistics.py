@@ -23,6 +23,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from dermaseg_monai.bundle.config_ids import nearest
+from dermaseg_monai.metrics import lower_is_better
 from dermaseg_monai.studies.results import COUNTS, LESION_SCORES, Run, StudyRuns
 from dermaseg_monai.utils.errors import InputError
 
@@ -42,10 +43,12 @@ class Sample:
         numerator: float64 ``(seeds, channels, images)``.
         denominator: the same shape. Where a sum is 0 the score is 1, which is what the challenge awards where
             there is nothing to find and nothing was found.
+        lower_is_better: whether the score is a distance.
     """
 
     numerator: NDArray[np.float64]
     denominator: NDArray[np.float64]
+    lower_is_better: bool = False
 
     def by_seed(self) -> NDArray[np.float64]:
         """The score over all images, ``(seeds,)``."""
@@ -273,6 +276,7 @@ def compare(sample: Sample, baseline: Sample, differences: NDArray[np.float64]) 
     low, high = interval(differences)
     own, other = sample.by_image(), baseline.by_image()
     statistic, p = signed_rank(own, other)
+    gain = other - own if sample.lower_is_better else own - other
     return {
         "difference": float(sample.by_seed().mean() - baseline.by_seed().mean()),
         "low": low,
@@ -281,35 +285,51 @@ def compare(sample: Sample, baseline: Sample, differences: NDArray[np.float64]) 
         "wilcoxon": statistic,
         "p_wilcoxon": p,
         "images": len(own),
-        "images_better": int((own > other + _TINY).sum()),
-        "images_worse": int((own < other - _TINY).sum()),
+        "images_better": int((gain > _TINY).sum()),
+        "images_worse": int((gain < -_TINY).sum()),
     }
 
 
 def _samples(study: StudyRuns) -> dict[tuple[str, str], Sample]:
     """A sample per metric and variant, images in the order of ``study.images``."""
-    make = _attribute_samples if study.task == "attribute" else _lesion_samples
     known = set.intersection(*(set(run.scores.columns) for run in study.runs))
-    by_variant = {variant.name: make(study.of(variant.name), known) for variant in study.scored()}
+    by_variant = {
+        variant.name: samples_of([run.scores[sorted(known)] for run in study.of(variant.name)], study.task)
+        for variant in study.scored()
+    }
     metrics = next(iter(by_variant.values()))
     return {(metric, name): samples[metric] for metric in metrics for name, samples in by_variant.items()}
 
 
-def _lesion_samples(runs: list[Run], known: set[str]) -> dict[str, Sample]:
+def samples_of(tables: Sequence[pd.DataFrame], task: str) -> dict[str, Sample]:
+    """A sample for each metric that evaluations have.
+
+    Args:
+        tables: ``metrics.csv`` of each seed, of the same images, with the same columns.
+        task: "lesion" or "attribute".
+
+    Returns:
+        By metric; images in the order of their ids.
+    """
+    return _attribute_samples(tables) if task == "attribute" else _lesion_samples(tables)
+
+
+def _lesion_samples(tables: Sequence[pd.DataFrame]) -> dict[str, Sample]:
+    tables = [table.sort_values("id") for table in tables]
     samples = {}
-    for metric in (name for name in LESION_SCORES if name in known):
-        scores = np.stack([run.scores[metric].to_numpy(np.float64) for run in runs])[:, None]
-        samples[metric] = Sample(scores, np.ones_like(scores))
+    for metric in (name for name in LESION_SCORES if name in tables[0]):
+        scores = np.stack([table[metric].to_numpy(np.float64) for table in tables])[:, None]
+        samples[metric] = Sample(scores, np.ones_like(scores), lower_is_better(metric))
     return samples
 
 
-def _attribute_samples(runs: list[Run], known: set[str]) -> dict[str, Sample]:
-    attributes = list(dict.fromkeys(runs[0].scores["attribute"]))
-    tables = [
-        run.scores.pivot(index="id", columns="attribute", values=list(COUNTS)).sort_index() for run in runs
+def _attribute_samples(tables: Sequence[pd.DataFrame]) -> dict[str, Sample]:
+    attributes = list(dict.fromkeys(tables[0]["attribute"]))
+    by_image = [
+        table.pivot(index="id", columns="attribute", values=list(COUNTS)).sort_index() for table in tables
     ]
     counts = np.stack(
-        [[table[name][attributes].to_numpy(np.float64).T for table in tables] for name in COUNTS]
+        [[table[name][attributes].to_numpy(np.float64).T for table in by_image] for name in COUNTS]
     )  # (4, seeds, attributes, images)
     # the challenge weighs every image alike, however many pixels it has
     tp, fp, fn, _ = counts / counts.sum(axis=0)

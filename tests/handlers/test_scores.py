@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from dermaseg_monai.handlers import LesionScores, PredictionTable
+from dermaseg_monai.metrics import BOUNDARY_METRICS, METRICS, boundary_scores
 from dermaseg_monai.transforms import MeasureMaskd, write_mask
 
 SIZES = [(20, 30), (41, 17), (32, 32), (10, 12), (25, 25)]
@@ -80,6 +81,8 @@ def test_rows_are_those_worked_out_from_the_pngs(folder) -> None:
     table = pd.read_csv(folder / "out" / "metrics.csv", dtype={"id": str}).set_index("id")
     expected = pd.DataFrame(by_hand(folder)).T
     assert table.index.tolist() == sorted(table.index)
+    assert table.columns.tolist() == [*METRICS, *BOUNDARY_METRICS]
+    table = table[list(METRICS)]
     pd.testing.assert_frame_equal(table, expected, check_names=False, atol=1e-6, check_dtype=False)
 
 
@@ -89,11 +92,44 @@ def test_summary_is_mean_and_deviation(folder) -> None:
     state = json.loads((folder / "state.json").read_text())
     assert summary["images"] == 5
     assert summary["failures"] == [{"id": "bad", "image": "bad.jpg", "reason": "damaged."}]
-    assert summary["settings"] == {"threshold": 0.5, "weights": "model.pt"}
+    assert summary["settings"] == {
+        "threshold": 0.5,
+        "weights": "model.pt",
+        "surface_tolerance": 0.01,
+        "pixels_per_mm": None,
+    }
+    table = pd.read_csv(folder / "out" / "metrics.csv")
+    assert list(summary["metrics"]) == [*METRICS, *BOUNDARY_METRICS]
+    for name in BOUNDARY_METRICS:
+        expected[name] = table[name].to_numpy()
     for name in expected:
         assert summary["metrics"][name]["mean"] == pytest.approx(expected[name].mean(), abs=1e-6)
         assert summary["metrics"][name]["sd"] == pytest.approx(np.std(expected[name], ddof=1), abs=1e-6)
-        assert state[name] == pytest.approx(expected[name].mean(), abs=1e-12)
+        assert state[name] == pytest.approx(expected[name].mean(), abs=1e-12 if name in METRICS else 1e-6)
+
+
+def test_distances_between_the_boundaries_of_the_pngs(folder, tmp_path) -> None:
+    table = pd.read_csv(folder / "out" / "metrics.csv").set_index("id")
+    for path in sorted((folder / "truth").iterdir()):
+        truth, mask = (
+            np.asarray(Image.open(folder / kind / path.name)) >= 128 for kind in ("truth", "masks")
+        )
+        row = table.loc[path.name.removesuffix("_segmentation.png"), list(BOUNDARY_METRICS)]
+        assert row.to_dict() == pytest.approx(boundary_scores(mask, truth), abs=1e-6)
+    # another tolerance, and the distances in mm
+    engine = Engine(lambda engine, batch: {})
+    masks = [torch.zeros(1, 8, 6, dtype=torch.uint8) for _ in range(2)]
+    masks[0][0, 1, 1] = masks[1][0, 5, 4] = 1
+    item = {"id": "one", "pred": masks[0], "label": masks[1]}
+    LesionScores(tmp_path, SimpleNamespace(failures=[]), {}, surface_tolerance=0.5, pixels_per_mm=10).attach(
+        engine
+    )
+    engine.run([[item]])
+    scores = pd.read_csv(tmp_path / "metrics.csv").iloc[0]
+    assert (scores["surface_dice"], scores["hd95_mm"], scores["assd_mm"]) == (1, 0.5, 0.5)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["metrics"]["hd95_mm"] == {"mean": 0.5, "sd": 0.0}
+    assert summary["settings"] == {"surface_tolerance": 0.5, "pixels_per_mm": 10}
 
 
 def test_the_challenges_own_scorer_agrees(folder) -> None:

@@ -176,6 +176,7 @@ def _lesion_scores(images: int, skill: float, rng: np.random.Generator) -> pd.Da
             "accuracy": 0.9 + 0.1 * jaccard,
             "sensitivity": jaccard**0.5,
             "specificity": 0.95 + 0.05 * jaccard,
+            "hd95": 40 * (1 - jaccard),
         }
     )
 

@@ -30,7 +30,8 @@ def test_every_training_image_is_scored_by_a_training_without_it(tmp_path: Path)
         assert set(rows["id"]) == set(ids[fold::2])
     summary = json.loads((folder / "out_of_fold.json").read_text())
     assert summary["images"] == len(ids)
-    assert summary["metrics"]["dice"]["mean"] == pytest.approx(table["dice"].mean(), abs=1e-6)
+    for name in ("dice", "accuracy", "hd95"):
+        assert summary["metrics"][name]["mean"] == pytest.approx(table[name].mean(), abs=1e-6)
     assert [path.parts[-2] for path in fold_bundles(folder)] == ["fold_0", "fold_1"]
     # the folds as an ensemble, by one option
     photo = dataset / content["test"][0]["image"]

@@ -232,3 +232,15 @@ def test_attributes(work, tmp_path) -> None:
 )
 def test_metric_label(metric, label) -> None:
     assert metric_label(metric) == label
+
+
+def test_a_study_about_a_distance(tmp_path) -> None:
+    folder = write_study(tmp_path / "runs", seeds=(0,), images=80)
+    plan = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(plan | {"metric": "hd95"}))
+    report_study("loss", tmp_path / "runs", tmp_path / "results")
+    text = (tmp_path / "results" / "loss" / "summary.md").read_text()
+    assert "Cross-entropy + Tversky scores lowest: 95 % Hausdorff distance in pixels" in text
+    assert "| Cross-entropy + Tversky | \N{MINUS SIGN}" in text
+    assert re.search(r"Cross-entropy \+ Tversky \|.*\| better \|", text)
+    assert re.search(r"Jaccard alone \| \+.*\| worse \|", text)

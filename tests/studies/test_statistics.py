@@ -12,6 +12,7 @@ from scipy import stats
 
 from dermaseg_monai.datasets import ATTRIBUTES
 from dermaseg_monai.metrics import COUNT_NAMES, aggregate
+from dermaseg_monai.studies.report.page import verdict
 from dermaseg_monai.studies.results import collect
 from dermaseg_monai.studies.statistics import (
     Sample,
@@ -21,6 +22,7 @@ from dermaseg_monai.studies.statistics import (
     compare,
     holm,
     interval,
+    rows_of,
     signed_rank,
 )
 from dermaseg_monai.utils.errors import InputError
@@ -144,7 +146,7 @@ def test_a_study_of_lesions(tmp_path) -> None:
     study = collect("loss", tmp_path)
     result = analyse(study, resamples=2_000)
     assert list(dict.fromkeys(result.summary["metric"])) == [
-        "threshold_jaccard", "dice", "jaccard", "accuracy", "sensitivity", "specificity",
+        "threshold_jaccard", "dice", "jaccard", "accuracy", "sensitivity", "specificity", "hd95",
     ]  # fmt: skip
     scores = np.stack([run.scores["jaccard"] for run in study.of("tversky")])
     row = result.summary.set_index(["metric", "variant"]).loc[("jaccard", "tversky")]
@@ -166,6 +168,11 @@ def test_a_study_of_lesions(tmp_path) -> None:
     assert list(paired["difference"] > 0) == [True, True, False]
     np.testing.assert_allclose(paired["p_bootstrap_holm"], holm(paired["p_bootstrap"]))
     assert "dice" not in paired.index
+    # a distance is better where it is less
+    distance = result.paired.set_index(["metric", "variant"]).loc["hd95"]
+    assert list(distance["difference"] < 0) == [True, True, False]
+    assert distance["images_better"].tolist() == paired["images_better"].tolist()
+    assert verdict(rows_of(result.paired, "hd95")[0]) == "better"
     table = result.images.pivot(index="id", columns="variant", values="jaccard")
     np.testing.assert_allclose(table["tversky"], scores.mean(axis=0))
     again = analyse(study, resamples=2_000)

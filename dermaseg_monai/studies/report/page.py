@@ -20,8 +20,9 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 import dermaseg_monai
+from dermaseg_monai.metrics import lower_is_better
 from dermaseg_monai.studies.report.panels import Panel, legend
-from dermaseg_monai.studies.report.plots import SIGNIFICANT, Plot, image_metric, metric_label
+from dermaseg_monai.studies.report.plots import SIGNIFICANT, Plot, best_of, image_metric, metric_label
 from dermaseg_monai.studies.results import Run, StudyRuns
 from dermaseg_monai.studies.statistics import RESAMPLES, Analysis, rows_of
 
@@ -53,9 +54,10 @@ def headline(study: StudyRuns, analysis: Analysis) -> list[str]:
     """What the study found, in two or three sentences."""
     titles = {variant.name: variant.title for variant in study.variants}
     label = metric_label(study.metric)
-    best = max(rows_of(analysis.summary, study.metric), key=lambda row: row["mean"])
+    best = best_of(rows_of(analysis.summary, study.metric))
+    place = "lowest" if lower_is_better(study.metric) else "highest"
     said = [
-        f"{best['title']} scores highest: {label} {best['mean']:.4f}, 95 % interval {best['low']:.4f} to "
+        f"{best['title']} scores {place}: {label} {best['mean']:.4f}, 95 % interval {best['low']:.4f} to "
         f"{best['high']:.4f}."
     ]
     paired = rows_of(analysis.paired, study.metric)
@@ -74,11 +76,11 @@ def headline(study: StudyRuns, analysis: Analysis) -> list[str]:
     return said
 
 
-def verdict(row: Mapping[str, Any]) -> str:
+def verdict(row: Mapping[str, Any] | pd.Series) -> str:
     """ "better", "worse" or "not told apart", of a row of ``Analysis.paired``."""
     if row["p_bootstrap_holm"] >= SIGNIFICANT:
         return "not told apart"
-    return "better" if row["difference"] > 0 else "worse"
+    return "better" if (row["difference"] > 0) != lower_is_better(row["metric"]) else "worse"
 
 
 def differences(run: Run, baseline: Run) -> list[Difference]:
@@ -165,7 +167,7 @@ def _table(study: StudyRuns, analysis: Analysis, metric: str) -> dict[str, Any]:
     reach = (
         1.05 * max((abs(row[end]) for row in paired.values() for end in ("low", "high")), default=0) or 1.0
     )
-    best = max(row["mean"] for row in summary)
+    best = best_of(summary)["mean"]
     rows = []
     for row in summary:
         against = paired.get(row["variant"])

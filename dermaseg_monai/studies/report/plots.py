@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from dermaseg_monai.metrics import lower_is_better
 from dermaseg_monai.studies.results import StudyRuns, Variant
 from dermaseg_monai.studies.statistics import Analysis, rows_of
 from dermaseg_monai.transforms.corruptions import CORRUPTIONS
@@ -31,6 +32,11 @@ _WIDTH = 5.0  # inches: on a phone, where the plot is scaled to the page, its te
 _COLOURS = ("#3b82c4", "#e07b39", "#1fa187", "#b05cc6", "#d1495b", "#8a9a2b", "#7a7fd6", "#9c755f")
 _DASHES = ("-", "--", ":")
 _INK = {"light": "#22303a", "dark": "#dfe7ea"}
+_LABELS = {
+    f"{name}{suffix}": f"{label} {unit}"
+    for name, label in (("hd95", "95 % Hausdorff distance"), ("assd", "average surface distance"))
+    for suffix, unit in (("", "in pixels"), ("_share", "as a share of the diagonal"), ("_mm", "in mm"))
+}
 _PAPER = {"light": "#ffffff", "dark": "#182127"}  # the page's cards
 
 
@@ -141,25 +147,35 @@ def plots(study: StudyRuns, analysis: Analysis) -> list[Plot]:
 
 
 def metric_label(metric: str) -> str:
-    """A metric's name in text: "threshold Jaccard", "Dice", "streaks Jaccard"."""
+    """A metric's name in text: "threshold Jaccard", "Dice", "streaks Jaccard", "95 % Hausdorff distance in pixels"."""
+    if metric in _LABELS:
+        return _LABELS[metric]
     if metric.startswith("jaccard_"):
         metric = f"{metric.removeprefix('jaccard_')}_jaccard"
     return metric.replace("_", " ").replace("jaccard", "Jaccard").replace("dice", "Dice")
 
 
 def image_metric(study: StudyRuns) -> str:
-    """The metric that images are compared by: without the step of the threshold Jaccard index."""
-    return "jaccard" if study.task == "attribute" or study.metric == "threshold_jaccard" else study.metric
+    """The metric that images are compared by: from 0 to 1, without the step of the threshold Jaccard index."""
+    other = study.metric == "threshold_jaccard" or lower_is_better(study.metric)
+    return "jaccard" if study.task == "attribute" or other else study.metric
 
 
 def scatter_pair(study: StudyRuns, analysis: Analysis) -> tuple[str, str] | None:
     """The baseline (or, without one, the second best) and the best of the other variants."""
-    rows = sorted(rows_of(analysis.summary, study.metric), key=lambda row: -row["mean"])
+    sign = 1 if lower_is_better(study.metric) else -1
+    rows = sorted(rows_of(analysis.summary, study.metric), key=lambda row: sign * row["mean"])
     best = [row["variant"] for row in rows]
     if len(best) < 2:
         return None
     first = study.baseline if study.baseline in best else best[1]
     return first, next(name for name in best if name != first)
+
+
+def best_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of ``Analysis.summary`` with the best mean, of rows of one metric."""
+    choose = min if lower_is_better(rows[0]["metric"]) else max
+    return choose(rows, key=lambda row: row["mean"])
 
 
 @contextmanager
@@ -194,9 +210,10 @@ def _forest(rows: list[dict[str, Any]], titles: dict[str, str], label: str) -> F
     axis = figure.subplots()
     ink = matplotlib.rcParams["text.color"]
     axis.axvline(0, color=ink, linewidth=0.9)
+    lower = lower_is_better(rows[0]["metric"])
     for place, row in enumerate(rows):
         clear = row["p_bootstrap_holm"] < SIGNIFICANT
-        colour = ink if not clear else _COLOURS[2] if row["difference"] > 0 else _COLOURS[4]
+        colour = ink if not clear else _COLOURS[2] if (row["difference"] > 0) != lower else _COLOURS[4]
         axis.plot(
             [row["low"], row["high"]], [place, place], color=colour, linewidth=2.4, solid_capstyle="round"
         )
@@ -218,7 +235,8 @@ def _forest(rows: list[dict[str, Any]], titles: dict[str, str], label: str) -> F
     axis.spines["left"].set_visible(False)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:+.3g}" if abs(value) > 1e-12 else "0")
-    axis.set_xlabel(f"worse  ←  difference in {label}  →  better")
+    left, right = ("better", "worse") if lower else ("worse", "better")
+    axis.set_xlabel(f"{left}  ←  difference in {label}  →  {right}")
     axis.grid(axis="x")
     return figure
 

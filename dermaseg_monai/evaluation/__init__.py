@@ -1,0 +1,1 @@
+"""Scores of saved masks, of any program."""

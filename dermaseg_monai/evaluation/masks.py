@@ -1,0 +1,178 @@
+"""Scores of the masks that any program saved, as an evaluation of a bundle writes them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from dermaseg_monai.data import load_datalist
+from dermaseg_monai.datasets.isic2018 import ATTRIBUTE_SUFFIXES, ATTRIBUTES
+from dermaseg_monai.datasets.layouts import photo_of
+from dermaseg_monai.handlers.attribute_scores import score_attributes, write_attribute_scores
+from dermaseg_monai.handlers.lesion_scores import score_lesion, write_lesion_scores
+from dermaseg_monai.image_files import is_photo_name, read_mask
+from dermaseg_monai.metrics.boundary import TOLERANCE
+from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import as_text, stem_of
+from dermaseg_monai.utils.threads import bounded_map
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 3  # names of files that a message gives
+
+
+def evaluate_masks(
+    masks: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    dataset_dir: str | os.PathLike[str],
+    section: str = "test",
+    task: str = "lesion",
+    surface_tolerance: float = TOLERANCE,
+    pixels_per_mm: float | None = None,
+) -> pd.DataFrame:
+    """Score saved masks against those of a prepared folder.
+
+    Writes ``metrics.csv`` and ``summary.json`` as an evaluation of a bundle does.
+
+    Args:
+        masks: folder of masks, see :func:`find_masks`; nothing else of the program that made them is needed.
+        output_dir: folder to write into.
+        dataset_dir: folder that ``prepare`` wrote.
+        section: "training", "validation" or "test".
+        task: "lesion" or "attribute".
+        surface_tolerance: of the surface Dice, a share of the photo's diagonal.
+        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
+
+    Returns:
+        ``metrics.csv``: a row per image, or per image and attribute.
+
+    Raises:
+        InputError: a photo has no mask, or a mask cannot be read or has another size than the photo's own.
+    """
+    items = load_datalist(dataset_dir, section, task)
+    files = find_masks(masks, items, section, task)
+    settings: dict[str, Any] = {"masks": str(masks), "section": section}
+    scale: dict[str, Any] = {"surface_tolerance": surface_tolerance, "pixels_per_mm": pixels_per_mm}
+
+    def score(item: dict[str, Any]) -> list[dict[str, Any]]:
+        pred, label = (torch.from_numpy(mask) for mask in read_pair(item, files[item["id"]]))
+        rows = (
+            score_attributes(pred, label, ATTRIBUTES)
+            if task == "attribute"
+            else [score_lesion(pred, label, **scale)]
+        )
+        return [{"id": item["id"]} | row for row in rows]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = bounded_map(pool, score, items, ahead=32)
+        rows = [row for rows in tqdm(found, total=len(items), unit="mask", disable=None) for row in rows]
+    if task == "attribute":
+        return write_attribute_scores(rows, Path(output_dir), [], settings, ATTRIBUTES, {})
+    return write_lesion_scores(rows, Path(output_dir), [], settings | scale)
+
+
+def find_masks(
+    folder: str | os.PathLike[str], items: Sequence[dict[str, Any]], section: str, task: str = "lesion"
+) -> dict[str, list[Path]]:
+    """The files of each photo's masks.
+
+    A lesion mask has the photo's name, or that with an ending such as ``_segmentation``, and any image format. Masks of
+    attributes are named as the challenge names them, ``<id>_attribute_<attribute>.png``, all five of each photo.
+    Masks of other photos are named in a warning.
+
+    Args:
+        folder: where the masks lie.
+        items: of :func:`dermaseg_monai.data.load_datalist`.
+        section: of the items, for messages.
+        task: "lesion" or "attribute".
+
+    Returns:
+        By id, a file, or five in the order of ``ATTRIBUTES``.
+
+    Raises:
+        InputError: the folder is missing, a photo has no mask, or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the one that holds the masks.")
+    ids = {stem_of(item["image"]): item["id"] for item in items} | {item["id"]: item["id"] for item in items}
+    channels = ATTRIBUTES if task == "attribute" else ("",)
+    files: dict[str, dict[str, Path]] = {item["id"]: {} for item in items}
+    others: list[str] = []
+    for path in sorted(folder.iterdir()):
+        named = _mask_name(path, task, ids)
+        if named is None:
+            continue
+        name, channel = named
+        if name not in ids:
+            others.append(as_text(path.name))
+        elif channel in files[ids[name]]:
+            twice = files[ids[name]][channel].name
+            raise InputError(f"{folder} has two masks of {name}, {twice} and {path.name}; keep one of them.")
+        else:
+            files[ids[name]][channel] = path
+    lacking = [name for name, found in files.items() if len(found) < len(channels)]
+    if lacking:
+        what = "a mask" if task == "lesion" else f"all {len(ATTRIBUTES)} attribute masks"
+        raise InputError(
+            f"{len(lacking)} of the {len(items)} {section} photos lack {what} in {folder} ({_listed(lacking)}); add "
+            "them (of zeros where nothing was found), or give another --section."
+        )
+    if others:
+        logger.warning(
+            "%d masks in %s are of no %s photo and are not scored (%s)",
+            len(others),
+            folder,
+            section,
+            _listed(others),
+        )
+    return {name: [found[channel] for channel in channels] for name, found in files.items()}
+
+
+def read_pair(item: dict[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """The masks of a program and the true ones, both uint8 ``(C, H, W)`` of 0 and 1.
+
+    Args:
+        item: of :func:`dermaseg_monai.data.load_datalist`.
+        files: of the masks, one for each true one.
+
+    Raises:
+        InputError: a file cannot be read, or differs in size from the true mask.
+    """
+    label = item["label"]
+    truth = [read_mask(path) for path in ([label] if isinstance(label, str) else label)]
+    masks = [read_mask(path) for path in files]
+    for path, mask, true in zip(files, masks, truth, strict=True):
+        if mask.shape != true.shape:
+            height, width = true.shape
+            raise InputError(
+                f"{path} has {mask.shape[1]} x {mask.shape[0]} pixels, but the true mask of {item['id']} has "
+                f"{width} x {height}; bring the mask to that size."
+            )
+    return np.stack(masks), np.stack(truth)
+
+
+def _mask_name(path: Path, task: str, ids: dict[str, str]) -> tuple[str, str] | None:
+    """The photo and the channel of a mask by its file's name; None where the file is none."""
+    if path.name.startswith(".") or path.is_dir() or not is_photo_name(path.name):
+        return None
+    stem = stem_of(path)
+    for attribute, suffix in ATTRIBUTE_SUFFIXES.items():
+        if path.name.lower().endswith(suffix):
+            return (stem[: -len(f"_attribute_{attribute}")], attribute) if task == "attribute" else None
+    if task == "attribute" or stem.endswith("_uncertainty"):
+        return None
+    return photo_of(stem, ids), ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{' ...' * (len(names) > _NAMED)}"
