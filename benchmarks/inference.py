@@ -4,8 +4,9 @@
 
 The plain loop decodes each photo in full with Pillow, resizes it, runs the same network in float32 on a batch of
 one, resizes the probabilities to the photo's size and writes a PNG with Pillow's defaults. It does no post-processing;
-the bundle is run without as well ("same work") and as it ships. All include everything from the file to the file; each
-is run ``repeats`` times in turn, in a process of its own after one run to warm up, and the medians count.
+the bundle is run without as well ("same work") and as it ships; ``dermaseg predict`` also draws overlays. All include
+everything from the file to the file; each is run ``repeats`` times in turn, in a process of its own after one run to
+warm up, and the medians count.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from report import show
 
 from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.datasets.phantoms import render_phantom
+from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.transforms import normalise_photo
 from dermaseg_monai.utils.precision import autocast
 
@@ -142,10 +144,16 @@ def network_alone(bundle: str, home: Path, photos: int) -> None:
         torch.cuda.synchronize()
 
 
+def command(bundle: str, home: Path, photos: int) -> None:
+    """``dermaseg predict`` from its imports on: as shipped, with overlays and table."""
+    predict(home / "photos", home / "predicted", bundle=bundle)
+
+
 ALTERNATIVES: dict[str, Callable[[str, Path, int], None]] = {
     "plain loop": plain,
     "bundle, same work": same_work,
     "bundle": shipped,
+    "dermaseg predict": command,
     "network alone": network_alone,
 }
 

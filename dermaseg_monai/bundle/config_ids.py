@@ -96,13 +96,14 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
     Args:
         config: changed in place.
         overlay: values by id, as :func:`set_id` takes them; ``~id`` removes what is there, ``+id`` adds
-            entries to the end of the list or dictionary there, ``<id`` puts a component before the one there.
+            entries to the end of the list or dictionary there, ``<id`` and ``>id`` put a component before and behind
+            the one there.
 
     Raises:
         InputError: the config has no such id; the nearest one is named.
     """
     for identifier, value in overlay.items():
-        name = identifier.lstrip("~+<")
+        name = identifier.lstrip("~+<>")
         if name == identifier:
             set_id(config, name, value)
             continue
@@ -114,7 +115,7 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
                 here = target[last]
                 here.update(value) if isinstance(here, dict) else here.extend(value)
             else:
-                target.insert(last, value)
+                target.insert(last + (identifier[0] == ">"), value)
         except (KeyError, IndexError, AttributeError):
             raise _unknown(config, name) from None
         except (TypeError, ValueError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dermaseg_monai
 from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.config_ids import apply_overlay
 from dermaseg_monai.bundle.overrides import check_overrides
 from dermaseg_monai.bundle.published_weights import get_checkpoint
 from dermaseg_monai.utils.errors import InputError
@@ -25,6 +27,14 @@ _PACKAGE = Path(dermaseg_monai.__file__).resolve().parent
 _HOMES = (_PACKAGE.parent / "bundles", _PACKAGE / "_bundles")
 _PLACES = {"dataset_dir": "PHOTOS", "output_dir": "--output", "bundle_root": "--bundle"}
 """The argument of ``predict`` that sets each of these ids of inference.json."""
+_OVERLAYS: Mapping[str, Any] = {
+    ">preprocessing#transforms#LoadPhotod": {"_target_": "dermaseg_monai.visualize.overlay.KeepPhotod"},
+    ">postprocessing#transforms#SaveMaskd": {
+        "_target_": "dermaseg_monai.visualize.overlay.SaveOverlayd",
+        "output_dir": "$@output_dir + '/overlays'",
+    },
+}
+"""What overlays add to an inference.json."""
 
 
 def bundle_folder(name: str | os.PathLike[str]) -> Path:
@@ -122,11 +132,12 @@ class BundleFolder:
             )
         return check_overrides(self.config, overrides)
 
-    def run(self, output: str | os.PathLike[str], **overrides: Any) -> None:
+    def run(self, output: str | os.PathLike[str], overlays: bool = False, **overrides: Any) -> None:
         """Run inference.json through MONAI.
 
         Args:
             output: folder of the results.
+            overlays: also write each photo with its outlines, ``overlays/<stem>.jpg``, while others are segmented.
             **overrides: ids of the config, such as ``dataset_dir``.
 
         Raises:
@@ -144,6 +155,8 @@ class BundleFolder:
             output_dir=os.fspath(output),
             **{"ckpt_dir": str(self.ckpt_dir), **overrides},
         )
+        if overlays:
+            apply_overlay(workflow.parser.config, deepcopy(_OVERLAYS))
         workflow.parser.locator = Locator()
         workflow.initialize()
         workflow.run()

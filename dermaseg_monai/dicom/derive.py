@@ -26,7 +26,6 @@ from dermaseg_monai.dicom.segmentation import make_segmentation
 from dermaseg_monai.dicom.source import Source
 from dermaseg_monai.handlers import PredictionTable
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.inference.predict import draw_overlays
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import read_table, write_bytes
 
@@ -113,9 +112,8 @@ class Deriver:
 
     def _derive(self, decoded: Mapping[Path, Source], output: Path, results: Path, derived: Derived) -> None:
         items = [{"id": source.id, "image": str(path)} for path, source in decoded.items()]
-        self.folder.run(results, **{**self.settings, "dataset#data": items})
+        self.folder.run(results, overlays=True, **{**self.settings, "dataset#data": items})
         table = read_table(results / "predictions.csv")
-        draw_overlays(table, results)
         for path, source in decoded.items():
             rows = table[table["id"] == source.id]
             if rows.empty:

@@ -9,12 +9,13 @@ from contextlib import nullcontext
 from typing import Any
 
 from monai.engines.utils import IterationEvents
-from monai.transforms import apply_transform
+from monai.transforms import Compose, apply_transform
 from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.malloc import keep_freed_memory
 from dermaseg_monai.engines.trainer import Evaluator
 from dermaseg_monai.inferers.maps import predict_maps
+from dermaseg_monai.transforms.restore_mask import fuse_restoring
 from dermaseg_monai.utils.errors import OutputError, find_input_error
 from dermaseg_monai.utils.precision import exact_float32
 
@@ -49,6 +50,9 @@ class PhotoEvaluator(Evaluator):
             super().run(global_epoch)
 
     def _register_postprocessing(self, posttrans: Callable) -> None:
+        if isinstance(posttrans, Compose):
+            posttrans = fuse_restoring(posttrans)
+
         def apply(item: dict[str, Any]) -> Any:
             try:
                 return apply_transform(posttrans, item)

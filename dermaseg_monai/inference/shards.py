@@ -15,7 +15,6 @@ import pandas as pd
 from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder, check_places
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.image_files import read_photo
-from dermaseg_monai.inference.predict import draw_overlays
 from dermaseg_monai.utils.errors import InputError, find_input_error
 from dermaseg_monai.utils.files import as_text, atomic_path, read_table, write_text
 from dermaseg_monai.utils.ray_cluster import connected, on_ray
@@ -93,8 +92,7 @@ def _predict_shard(
     """Segment some photos; masks and overlays go to ``output``, tables to ``home``."""
     places = {"dataset#data": items, f"{folder.handler_id('PredictionTable')}#output_dir": str(home)}
     try:
-        folder.run(output, **{**overrides, **places})
-        draw_overlays(read_table(home / "predictions.csv"), output)
+        folder.run(output, overlays=True, **{**overrides, **places})
     except Exception as error:
         found = find_input_error(error)
         reasons = [_unreadable(item) for item in items] if found is not None else []

@@ -25,6 +25,8 @@ STEPS: Mapping[str, tuple[float, ...]] = {
 }
 """The strengths of each of :data:`dermaseg_monai.transforms.corruptions.CORRUPTIONS`, in its own unit."""
 
+_AFTER_PHOTO = ">validate#preprocessing#transforms#LoadPhotod"
+_AFTER_MASK = ">validate#postprocessing#transforms#LoadMaskd"
 _COMPONENT = "dermaseg_monai.transforms.corruptions.CorruptPhotod"
 
 
@@ -41,27 +43,18 @@ def robustness(bundle: str) -> Study:
         The study, called ``robustness_<bundle>``, whose baseline ``clean`` leaves the photos as they are.
 
     Raises:
-        InputError: the bundle has no weights, or its evaluate.json does not load photos and masks as this
-            collection's bundles do.
+        InputError: there is no such bundle, or it has no weights.
     """
     folder = BundleFolder.find(bundle)
     if folder.weights is None:
         raise InputError(f"{folder.name} has no weights; train it first and name its folder.")
-    evaluate = base_config(bundle, "evaluate")
-    after_photo, after_mask = (
-        _after(evaluate, name, loader)
-        for name, loader in (
-            ("validate#preprocessing", "LoadPhotod"),
-            ("validate#postprocessing", "LoadMaskd"),
-        )
-    )
     common = {"section": "validation", "save_masks": False}
     variants = [Variant("clean", "clean photos", bundle, common, {"corruption": "clean"})]
     for corruption, strengths in STEPS.items():
         for strength in strengths:
             spoil = {"_target_": _COMPONENT, "corruption": corruption, "strength": strength, "seed": "@seed"}
-            overrides: dict[str, Any] = {**common, f"<{after_photo}": {**spoil, "keys": "image"}}
-            overrides[f"<{after_mask}"] = {**spoil, "keys": "label"}
+            overrides: dict[str, Any] = {**common, _AFTER_PHOTO: {**spoil, "keys": "image"}}
+            overrides[_AFTER_MASK] = {**spoil, "keys": "label"}
             axis = {"corruption": corruption, "strength": strength}
             name = f"{corruption}_{strength:g}".replace(".", "p").replace("-", "minus_")
             variants.append(Variant(name, f"{corruption} {strength:g}", bundle, overrides, axis))
@@ -74,12 +67,3 @@ def robustness(bundle: str) -> Study:
         seeds=(0,),
         weights=str(folder.weights.absolute()),
     )
-
-
-def _after(config: Mapping[str, Any], key: str, loader: str) -> str:
-    """The id of what follows a transform."""
-    transforms = config.get(key, {}).get("transforms", [])
-    targets = [str(transform["_target_"]).rpartition(".")[2] for transform in transforms]
-    if loader not in targets[:-1]:
-        raise InputError(f"{key} of the bundle's evaluate.json has no {loader} to put a corruption behind.")
-    return f"{key}#transforms#{targets.index(loader) + 1}"

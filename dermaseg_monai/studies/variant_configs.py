@@ -53,7 +53,7 @@ def with_overrides(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[
 
 
 def _configs_with(configs: Mapping[str, Mapping[str, Any]], identifier: str) -> list[str]:
-    whole = identifier.lstrip("~+<")
+    whole = identifier.lstrip("~+<>")
     if any(whole.startswith(f"{key}#") for key in configs["evaluate"] if "#" in key):
         return ["evaluate"]  # which puts a part of its own in the place of the training's
     top = whole.split("#")[0]

@@ -120,4 +120,6 @@ class MeasureMaskd(MapTransform):
 def _measurement(mask: np.ndarray) -> dict[str, Any]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (None,) * 4
-    return {"area_share": mask.mean()} | dict(zip(("left", "top", "right", "bottom"), box, strict=True))
+    return {"area_share": np.count_nonzero(mask) / mask.size} | dict(
+        zip(("left", "top", "right", "bottom"), box, strict=True)
+    )

@@ -22,6 +22,7 @@ from monai.utils import ensure_tuple
 from PIL import Image
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 ASPECTS = ("squash", "pad")
 
@@ -217,6 +218,37 @@ class Fitd(MapTransform):
         return with_geometry(torch.from_numpy(np.ascontiguousarray(fitted)), tensor, extent, content)
 
 
+class Window(NamedTuple):
+    """A prediction without its padding, and its place in the photo.
+
+    Attributes:
+        shown: float32 (C, h, w), what the network was shown of the photo.
+        box: (top, left, bottom, right) of that in the photo, in whole pixels.
+        reference: a tensor with the photo's geometry.
+    """
+
+    shown: torch.Tensor
+    box: tuple[int, int, int, int]
+    reference: MetaTensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the box."""
+        return (self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    def placed(self, full: torch.Tensor, outside: Sequence[float]) -> MetaTensor:
+        """Put a tensor (C, H, W) of the box's size into its photo; beyond the box each channel has its own value."""
+        rows, columns = geometry_of(self.reference).original_size
+        if self.size != (rows, columns):
+            top, left, bottom, right = self.box
+            margins = (left, columns - right, top, rows - bottom)
+            channels = [
+                F.pad(channel, margins, value=value) for channel, value in zip(full, outside, strict=True)
+            ]
+            full = torch.stack(channels)
+        return with_geometry(full, self.reference, (0, 0, rows, columns))
+
+
 class RestoreSized(MapTransform):
     """Bring logits or probabilities (C, h, w) back to their photo's own size, (C, H, W).
 
@@ -249,8 +281,28 @@ class RestoreSized(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
-            items[key] = self._restored(items[key], self._reference(items, key), key)
+            window = self.window(items, key)
+            shown = window.shown
+            if tuple(shown.shape[-2:]) != window.size:
+                shown = F.interpolate(shown[None], size=window.size, mode="bilinear", align_corners=False)[0]
+            items[key] = window.placed(shown, [self.outside] * len(shown))
         return items
+
+    def window(self, items: Mapping[Hashable, Any], key: Hashable) -> Window:
+        """What of a prediction shows the photo, and where in the photo it lies.
+
+        Args:
+            items: with the prediction and its reference.
+            key: of the prediction.
+
+        Raises:
+            InputError: as the transform itself.
+        """
+        pred, reference = items[key], self._reference(items, key)
+        self._check(pred, reference, key)
+        geometry = geometry_of(reference)
+        top, left, bottom, right = box = _whole(geometry.content, (pred.shape[-2], pred.shape[-1]))
+        return Window(plain(pred)[:, top:bottom, left:right].float(), geometry.to_photo(box), reference)
 
     def _reference(self, items: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
         for candidate in (items[key], items.get(self.ref)):
@@ -258,7 +310,7 @@ class RestoreSized(MapTransform):
                 return candidate
         raise InputError(f"Neither '{self.ref}' nor '{key}' knows its photo's size; load it with LoadPhotod.")
 
-    def _restored(self, pred: torch.Tensor, reference: MetaTensor, key: Hashable) -> MetaTensor:
+    def _check(self, pred: torch.Tensor, reference: MetaTensor, key: Hashable) -> None:
         if not pred.is_floating_point() or pred.ndim != 3:
             raise InputError(
                 f"'{key}' is {pred.dtype} of shape {tuple(pred.shape)}, but logits or probabilities "
@@ -269,19 +321,6 @@ class RestoreSized(MapTransform):
                 f"'{key}' has shape {tuple(pred.shape)}, but '{self.ref}' that it belongs to has "
                 f"{tuple(reference.shape)}; their height and width must agree."
             )
-        geometry = geometry_of(reference)
-        rows, columns = geometry.original_size
-        top, left, bottom, right = _whole(geometry.content, (pred.shape[-2], pred.shape[-1]))
-        plain = pred.as_tensor() if isinstance(pred, MetaTensor) else pred
-        shown = plain[None, :, top:bottom, left:right].float()
-        first_row, first_column, last_row, last_column = geometry.to_photo((top, left, bottom, right))
-        size = (last_row - first_row, last_column - first_column)
-        if tuple(shown.shape[-2:]) != size:
-            shown = F.interpolate(shown, size=size, mode="bilinear", align_corners=False)
-        if size != (rows, columns):
-            margins = (first_column, columns - last_column, first_row, rows - last_row)
-            shown = F.pad(shown, margins, value=self.outside)
-        return with_geometry(shown[0], reference, (0, 0, rows, columns))
 
 
 def _fit(

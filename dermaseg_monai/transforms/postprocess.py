@@ -78,17 +78,26 @@ class Thresholdd(MapTransform):
         items = dict(data)
         for key in self.key_iterator(items):
             probability = items[key]
-            if len(self.threshold) not in (1, probability.shape[0]):
-                raise InputError(
-                    f"{len(self.threshold)} thresholds are given, but '{key}' has {probability.shape[0]} "
-                    "channels; give one, or one for each."
-                )
             values = plain(probability).cpu().numpy()
-            threshold = np.array(self.threshold, dtype=values.dtype)[:, None, None]
+            threshold = np.array(self.of_channels(probability, key), dtype=values.dtype)[:, None, None]
             # NumPy compares five times as fast as torch; seen as uint8, not copied
             mask = torch.from_numpy((values >= threshold).view(np.uint8)).to(probability.device)
             items[key] = with_meta_of(mask, probability)
         return items
+
+    def of_channels(self, probability: torch.Tensor, key: Hashable) -> list[float]:
+        """The threshold of each channel of probabilities (C, H, W) that stand under ``key``.
+
+        Raises:
+            InputError: there are as many neither as one nor as channels.
+        """
+        channels = probability.shape[0]
+        if len(self.threshold) not in (1, channels):
+            raise InputError(
+                f"{len(self.threshold)} thresholds are given, but '{key}' has {channels} channels; give one, or one "
+                "for each."
+            )
+        return self.threshold if len(self.threshold) == channels else self.threshold * channels
 
 
 class _Maskd(MapTransform):

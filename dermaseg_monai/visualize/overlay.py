@@ -3,16 +3,77 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
 from PIL import Image, ImageDraw, ImageFont
 
-from dermaseg_monai.utils.files import write_jpeg
-from dermaseg_monai.visualize.colours import PREDICTION_COLOUR
+from dermaseg_monai.utils.files import stem_of, write_jpeg
+from dermaseg_monai.utils.tensors import plain
+from dermaseg_monai.visualize.colours import COLOURS, PREDICTION_COLOUR
 
 LONGEST_SIDE = 1600
 """Pixels to which larger photos are reduced; an overlay is for looking at."""
+
+
+class KeepPhotod(MapTransform):
+    """Keep a photo as it was loaded under ``photo``, for :class:`SaveOverlayd`; reduced to ``LONGEST_SIDE`` pixels.
+
+    Args:
+        keys: the photo (3, H, W), uint8.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for key in self.key_iterator(items):
+            pixels = plain(items[key]).permute(1, 2, 0).numpy()
+            if max(pixels.shape) > LONGEST_SIDE:
+                photo = Image.fromarray(pixels)
+                photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+                pixels = np.asarray(photo)
+            items["photo"] = pixels
+        return items
+
+
+class SaveOverlayd(MapTransform):
+    """Write the photo of :class:`KeepPhotod` with the outlines of its masks, as ``<stem>.jpg``.
+
+    Five masks are those of the attributes, each in its colour.
+
+    Args:
+        keys: masks (C, H, W), uint8 of 0 and 1, whose ``meta`` holds the photo's path as ``filename_or_obj``.
+        output_dir: folder for the overlays, made where it is missing.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        output_dir: str | os.PathLike[str] = "overlays",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        photo = items.pop("photo")
+        for key in self.key_iterator(items):
+            masks = plain(items[key]).numpy()
+            path = self.output_dir / f"{stem_of(items[key].meta['filename_or_obj'])}.jpg"
+            if len(masks) == len(COLOURS):
+                draw_overlay(photo, masks, path, COLOURS)
+            else:
+                draw_overlay(photo, masks[0], path)
+        return items
 
 
 def draw_overlay(
@@ -56,9 +117,10 @@ def outlined(canvas: Image.Image, masks: np.ndarray, colours: Sequence[str], wid
     for colour, one in zip(colours, masks, strict=True):
         if not one.any():
             continue
+        mask = Image.fromarray((one > 0).view(np.uint8))
         shape = (
-            np.asarray(Image.fromarray((one > 0).view(np.uint8) * np.uint8(255)).resize(canvas.size)) >= 128
-        )
+            np.asarray(mask.resize(canvas.size, Image.Resampling.BOX)) > 0
+        )  # from half of a pixel's area on
         ring = shape ^ _eroded(shape, width)
         pen.bitmap((0, 0), Image.fromarray(ring), fill=colour)
     return canvas

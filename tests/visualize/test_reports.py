@@ -14,9 +14,9 @@ from ignite.engine import Engine
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from dermaseg_monai.handlers import EvaluationReport, TrainingReport
+from dermaseg_monai.handlers import EvaluationReport, TrainingReport, training_report
 from dermaseg_monai.transforms import write_mask
-from dermaseg_monai.visualize import Case, draw_panel, plot_curves, spread, training
+from dermaseg_monai.visualize import Case, draw_panel, plot_curves, spread
 from dermaseg_monai.visualize.overlay import draw_overlay
 from tests.disc_dataset import write_discs
 
@@ -144,7 +144,7 @@ def test_training_report_titles_belong_to_their_photos(tmp_path, monkeypatch, sh
     validator = SimpleNamespace(network=network, inferer=SimpleInferer(), data_loader=Loader())
     torch.save({"level": torch.tensor(-1.5)}, tmp_path / "model.pt")
     drawn: list[Case] = []
-    monkeypatch.setattr(training, "draw_panel", lambda cases, path: drawn.extend(cases))
+    monkeypatch.setattr(training_report, "draw_panel", lambda cases, path: drawn.extend(cases))
     engine = Engine(lambda engine, batch: None)
     engine.state.device = torch.device("cpu")
     engine.state.history = [{"epoch": 1, "loss": 1.0, "learning_rate": 0.1}]

@@ -1,0 +1,96 @@
+"""Masks without probabilities in between: the same, bit by bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.data import MetaTensor
+from monai.transforms import Compose
+
+from dermaseg_monai.transforms import FillHolesd, RestoreSized, Thresholdd
+from dermaseg_monai.transforms.restore_mask import RestoreMaskd, divide, fuse_restoring
+
+SIZES = [(24, 32), (300, 400), (97, 211), (24, 333), (333, 32), (11, 13), (1, 1)]
+
+
+def smooth(seed: int, channels: int = 1, size: tuple[int, int] = (24, 32)) -> torch.Tensor:
+    """Probabilities with soft edges and flat parts at 0 and 1."""
+    noise = torch.rand(1, channels, 6, 8, generator=torch.Generator().manual_seed(seed))
+    return (F.interpolate(noise, size=size, mode="bicubic")[0] * 3 - 1).clamp(0, 1)
+
+
+def enlarged(probability: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    return F.interpolate(probability[None], size=size, mode="bilinear", align_corners=False)[0].numpy()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("threshold", [0.5, 0.0, 1.0, 0.237])
+def test_divided_as_by_interpolation(size: tuple[int, int], threshold: float) -> None:
+    for seed in range(3):
+        probability = smooth(seed)
+        mask = divide(probability[0], size, threshold)
+        full = enlarged(probability, size)[0]
+        if mask is None:
+            assert np.abs(full - np.float32(threshold)).min() < 1e-6
+        else:
+            assert np.array_equal(mask, full >= np.float32(threshold))
+
+
+def test_what_rounding_decides_is_not_guessed() -> None:
+    probability = smooth(5)
+    full = enlarged(probability, (300, 400))[0]
+    inner = full[(full > 0.1) & (full < 0.9)]
+    for level in inner[:: len(inner) // 20]:
+        assert divide(probability[0], (300, 400), float(level)) is None
+    assert divide(torch.full((4, 4), 0.5), (9, 9), 0.5) is None
+
+
+def item(
+    channels: int, extent: tuple[float, ...], content: tuple[float, ...] | None = None
+) -> dict[str, Any]:
+    meta: dict[str, Any] = {"original_size": (300, 400), "extent": extent, "filename_or_obj": "a.jpg"}
+    if content is not None:
+        meta["content"] = content
+    image = MetaTensor(torch.zeros(3, 24, 32), meta=meta)
+    return {"id": "a", "image": image, "pred": smooth(7, channels), "uncertainty": smooth(8)}
+
+
+@pytest.mark.parametrize("threshold", [0.5, [0.3, 0.0, 0.9]])
+@pytest.mark.parametrize(
+    ("extent", "content"),
+    [
+        ((0.0, 0.0, 24.0, 32.0), None),
+        ((-3.0, -2.5, 26.0, 40.0), None),  # cropped
+        ((4.0, 0.0, 20.0, 32.0), (4.0, 0.0, 20.0, 32.0)),  # padded
+    ],
+)
+def test_one_step_is_the_two(threshold: Any, extent: Any, content: Any) -> None:
+    restore = RestoreSized(("pred", "uncertainty"), allow_missing_keys=True)
+    steps = Compose([restore, Thresholdd("pred", threshold), FillHolesd()])
+    fused = fuse_restoring(steps)
+    assert [type(step) for step in fused.transforms] == [RestoreMaskd, FillHolesd]
+    assert len(steps.transforms) == 3
+    given = item(3 if isinstance(threshold, list) else 1, extent, content)
+    expected, found = steps(given), fused(given)
+    assert set(found) == set(expected)
+    for key in ("pred", "uncertainty"):
+        assert found[key].dtype == expected[key].dtype
+        assert torch.equal(found[key].as_tensor(), expected[key].as_tensor())
+        for name in ("original_size", "extent", "filename_or_obj"):
+            assert found[key].meta[name] == expected[key].meta[name]
+    assert found["pred"].shape[-2:] == (300, 400)
+
+
+def test_a_pixel_at_the_threshold_is_in() -> None:
+    given = {**item(1, (0.0, 0.0, 24.0, 32.0)), "pred": torch.full((1, 24, 32), 0.5)}
+    steps = fuse_restoring(Compose([RestoreSized("pred"), Thresholdd("pred", 0.5)]))
+    assert steps(given)["pred"].all()
+
+
+def test_steps_apart_stay_apart() -> None:
+    steps = [RestoreSized("pred"), FillHolesd(), Thresholdd("pred")]
+    assert list(fuse_restoring(Compose(steps)).transforms) == steps
