@@ -28,6 +28,7 @@ class Options:
         lesion: the bundle that outlines the lesion.
         attributes: the bundle that finds dermoscopic attributes, if one is wanted.
         uncertainty: whether a map of it is wanted.
+        bounds: whether the masks within the inner and the outer outline are wanted.
         preview: whether a JPEG of the photo is wanted, for formats that browsers do not show.
         pixels_per_mm: the photo's scale, where it is known.
     """
@@ -35,6 +36,7 @@ class Options:
     lesion: Model
     attributes: Model | None = None
     uncertainty: bool = False
+    bounds: bool = False
     preview: bool = False
     pixels_per_mm: float | None = None
 
@@ -65,8 +67,13 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
         "confidence": prediction.confidence[0] if mask.any() else None,
         "measurements": measurements(mask, options.pixels_per_mm),
         "uncertainty": _uncertainty(prediction),
+        "bounds": None,
+        "unlikeness": prediction.unlikeness,
         "attributes": None,
     }
+    if options.bounds and prediction.outlines is not None:
+        inner, outer = (encode_mask(one) for one in prediction.outlines)
+        result["bounds"] = {"inner": inner, "outer": outer}
     if options.attributes is not None:
         found = options.attributes.segment(photo)
         result["attributes"] = {

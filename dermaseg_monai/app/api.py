@@ -63,6 +63,13 @@ class Uncertainty(BaseModel):
     mean: float | None
 
 
+class Bounds(BaseModel):
+    """Masks, PNG of 0 and 255, within the inner and the outer outline, between which the border lies."""
+
+    inner: str
+    outer: str
+
+
 class Segmented(BaseModel):
     """A photo's answer. Pictures are base64, or names of the parts that hold them."""
 
@@ -74,6 +81,10 @@ class Segmented(BaseModel):
     confidence: float | None
     measurements: Measured
     uncertainty: Uncertainty | None
+    bounds: Bounds | None
+    unlikeness: float | None = Field(
+        description="how unlike the training photos the photo is; above 1, do not rely on the mask"
+    )
     attributes: dict[str, Attribute] | None
     preview: str | None = Field(None, description="JPEG of the photo, where it was asked for")
 
@@ -164,6 +175,7 @@ def build_api(models: Sequence[Model], turns: Turns, limits: Limits, metrics: Me
                 chosen(form, "bundle", "lesion") or by_name[default],
                 chosen(form, "attributes", "attribute"),
                 _flag(form, "uncertainty"),
+                _flag(form, "bounds"),
                 _flag(form, "preview"),
                 _scale(form),
             )
@@ -365,6 +377,10 @@ _SEGMENT = {
         "description": "which bundle finds dermoscopic attributes; none by default",
     },
     "uncertainty": {"type": "boolean", "description": "whether to map where the mask is unsure"},
+    "bounds": {
+        "type": "boolean",
+        "description": "whether to send back the masks within the inner and the outer outline",
+    },
     "preview": {"type": "boolean", "description": "whether to send back a JPEG of each photo"},
     "pixels_per_mm": _SCALE,
 }

@@ -38,11 +38,15 @@ class Prediction:
         masks: uint8 ``(C, H, W)`` of 0 and 1, at the photo's own size.
         confidence: of each channel, the mean probability over its predicted pixels.
         uncertainty: float32 ``(1, H, W)`` in 0..1, at the photo's own size; None where none was asked for or made.
+        outlines: uint8 ``(2, H, W)`` of 0 and 1, within the inner and the outer outline; None for a bundle without.
+        unlikeness: of the photo to the training photos, above 1 is to be warned of; None for a bundle without.
     """
 
     masks: np.ndarray
     confidence: list[float]
     uncertainty: torch.Tensor | None = None
+    outlines: np.ndarray | None = None
+    unlikeness: float | None = None
 
 
 class _Pipeline:
@@ -123,7 +127,9 @@ class Model(BundleFolder):
         if uncertainty and heat is None and self.has_uncertainty:
             heat = self._views.predicted(item)["uncertainty"]
         masks = plain(result["pred"]).numpy()
-        return Prediction(masks, result["confidence"], heat if uncertainty else None)
+        outlines = plain(result["outlines"]).numpy() if "outlines" in result else None
+        heat = heat if uncertainty else None
+        return Prediction(masks, result["confidence"], heat, outlines, result.get("unlikeness"))
 
     def refine(self, photo: Path, prompt: Prompt) -> np.ndarray:
         """Segment what a prompt points at, by a promptable bundle.
@@ -150,7 +156,9 @@ class Model(BundleFolder):
 
     @cached_property
     def _plain(self) -> _Pipeline:
-        return _Pipeline(self.parts(*_PARTS), self.loaded)
+        calibration = self.value("calibration")
+        outlined = {} if calibration is None or calibration.inner is None else {"outlines": True}
+        return _Pipeline(self.parts(*_PARTS, **outlined), self.loaded)
 
     @cached_property
     def _views(self) -> _Pipeline:

@@ -103,6 +103,7 @@ def site_settings(model: Model) -> dict[str, Any]:
         raise InputError(
             f"{model.name} uses {', '.join(used)}, which the page cannot; choose another bundle."
         )
+    calibration = model.value("calibration")
     (normalise,) = (step for step in model.preprocessing if isinstance(step, NormalisePhotod))
     (load,) = (step for step in model.preprocessing if hasattr(step, "reduce_to"))
     return {
@@ -111,6 +112,8 @@ def site_settings(model: Model) -> dict[str, Any]:
         "aspect": model.value("aspect"),
         "mode": model.value("mode"),
         "threshold": float(model.value("threshold")),
+        "temperature": calibration.temperature[0],
+        "bounds": None if calibration.inner is None else [calibration.inner, calibration.outer],
         "largest_component": bool(model.value("largest_component")),
         "fill_holes": bool(model.value("fill_holes")),
         "reduce_to": load.reduce_to,

@@ -28,6 +28,7 @@ _PARTS = (
     r"docs/[\w-]+\.(md|txt)",
     r"models/model\.pt",
     r"models/thresholds\.json",
+    r"models/calibration\.json",
 )
 _NAME = re.compile(r"\w[\w-]*")
 

@@ -105,6 +105,7 @@ SETTINGS: Mapping[str, Setting] = {
                 "largest_component",
                 "fill_holes",
                 "uncertainty",
+                "outlines",
                 "save_masks",
                 "resume",
                 "auto_batch",

@@ -203,6 +203,37 @@ class Commands:
             sys.exit(LEFT_OUT)
 
     @typed
+    def calibrate(
+        self,
+        bundle: str,
+        dataset_dir: str,
+        level: float = 0.9,
+        tolerance: float = 0.05,
+        check: str | None = None,
+        output: str = "calibration",
+        **overrides: Any,
+    ) -> None:
+        """Fit a bundle's temperature, inner and outer outline and warning on validation photos, beside its weights.
+
+        Args:
+            bundle: name of a bundle with weights, or a bundle's folder.
+            dataset_dir: prepared folder, with the split that the bundle was trained on.
+            level: share of photos for which each outline shall hold.
+            tolerance: share of a lesion's pixels that each outline may get wrong.
+            check: fit nothing, but measure what is stored on this section, such as test.
+            output: folder for what a check measures.
+            **overrides: ids of the bundle's inference.json, such as --ckpt_dir FOLDER.
+        """
+        import json
+
+        from dermaseg_monai.inference.calibrate import calibrate, check_calibration
+
+        if check is None:
+            print(calibrate(bundle, dataset_dir, level, tolerance, **overrides))
+        else:
+            print(json.dumps(check_calibration(bundle, dataset_dir, output, check, **overrides), indent=2))
+
+    @typed
     def dicomweb(
         self,
         url: str,

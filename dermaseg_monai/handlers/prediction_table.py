@@ -19,6 +19,10 @@ from dermaseg_monai.utils.files import as_text, atomic_path
 logger = logging.getLogger(__name__)
 
 
+UNLIKE = "unlike the photos that the network was trained on; do not rely on the mask"
+"""What is said of a photo whose unlikeness is above 1."""
+
+
 class PredictionTable:
     """Ignite handler that lists the photos segmented, with simple measurements, and the unreadable ones.
 
@@ -26,8 +30,10 @@ class PredictionTable:
     ``image``, ``height`` and ``width`` in pixels, ``attribute`` where there are several, ``area_share``
     (predicted pixels over all pixels, 0 to 1), the bounding box ``left, top, right, bottom`` in pixels (right
     and bottom exclusive; empty where nothing is predicted) and ``confidence`` (mean probability over the
-    predicted pixels). Where photos could not be read, ``<output_dir>/failures.csv`` says why, row by row. A run of
-    one process that is stopped, by Ctrl-C or by an error, leaves the rows it has.
+    predicted pixels). Bundles with a calibration add ``band_share`` (of the outer outline's pixels, those that are not
+    within the inner one), ``unlikeness`` (of the photo to the training photos, 1 at the limit) and ``warning`` (a
+    sentence for a photo beyond it, else empty). Where photos could not be read, ``<output_dir>/failures.csv`` says why,
+    row by row. A run of one process that is stopped, by Ctrl-C or by an error, leaves the rows it has.
 
     Each item of the engine's batch has the lists ``measurements`` and ``confidence``, an entry per channel.
 
@@ -64,10 +70,13 @@ class PredictionTable:
             height, width = item["image"].meta["original_size"]
             photo = {"id": item["id"], "image": as_text(item["image"].meta["filename_or_obj"])}
             photo |= {"height": height, "width": width}
+            doubt = {name: item[name] for name in ("band_share", "unlikeness") if name in item}
+            if "unlikeness" in doubt:
+                doubt["warning"] = UNLIKE if doubt["unlikeness"] > 1 else ""
             for name, measured, confidence in zip(
                 names, item["measurements"], item["confidence"], strict=True
             ):
-                self.rows.append(photo | name | measured | {"confidence": confidence})
+                self.rows.append(photo | name | measured | {"confidence": confidence} | doubt)
 
     def _keep(self, engine: Any, error: BaseException) -> None:
         if self.rows and world_size() == 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from monai.utils.enums import CommonKeys as Keys
 
+from dermaseg_monai.networks.features import encoder_features
 from dermaseg_monai.utils.precision import autocast
 
 
@@ -22,9 +23,13 @@ def predict_maps(
         amp: run under autocast, see :func:`half_dtype`.
 
     Returns:
-        Float32 maps on the CPU by name; the logits are ``pred``.
+        Float32 maps on the CPU by name; the logits are ``pred``. Of a network with an encoder, ``features``
+        ``(B, C)`` stand beside them, see :func:`dermaseg_monai.networks.features.encoder_features`.
     """
-    with autocast(image.device, amp):
+    with encoder_features(network) as features, autocast(image.device, amp):
         outputs = inferer(image, network)
     maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    if features:
+        own = torch.cat(features, dim=1)[: len(image)]  # mirrored views follow
+        maps = {**maps, "features": own}
     return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}

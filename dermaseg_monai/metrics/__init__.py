@@ -26,6 +26,13 @@ from dermaseg_monai.metrics.boundary import (
     boundary_scores,
     lower_is_better,
 )
+from dermaseg_monai.metrics.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    logit_histogram,
+    negative_log_likelihood,
+)
+from dermaseg_monai.metrics.conformal import inner_score, inner_threshold, outer_score, outer_threshold
 from dermaseg_monai.metrics.counts import COUNT_NAMES, confusion_counts
 from dermaseg_monai.metrics.masks import MODES, prediction_masks
 from dermaseg_monai.metrics.reductions import (
@@ -69,11 +76,19 @@ __all__ = [
     "confusion_counts",
     "counts_at_thresholds",
     "dice",
+    "expected_calibration_error",
+    "fit_temperature",
     "get_metric",
     "image_mean",
+    "inner_score",
+    "inner_threshold",
     "jaccard",
+    "logit_histogram",
     "lower_is_better",
+    "negative_log_likelihood",
     "normalised_pool",
+    "outer_score",
+    "outer_threshold",
     "pooled",
     "pooled_micro",
     "prediction_masks",

@@ -22,6 +22,8 @@ from dermaseg_monai.sam.prompt import Box, Point
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.tensors import plain
 
+_DOUBT = ("confidence", "band_share", "unlikeness")
+
 
 class _Constants(BundleConstants):
     """Where MONAI Label looks for a bundle's weights, without which a model counts as absent."""
@@ -71,6 +73,11 @@ class PhotoInfer(BundleInferTask):
             maps = predict_maps(image, self._get_network(device, data), self.inferer(data), amp)
         data.update({name: plain(values)[0] for name, values in maps.items()})
         return data
+
+    def writer(self, data: dict[str, Any], extension: Any = None, dtype: Any = None) -> tuple[Any, Any]:
+        """Write the mask; the result says how doubtful it is, where the bundle has a calibration."""
+        file, result = super().writer(data, extension, dtype)
+        return file, {**result, **{name: data[name] for name in _DOUBT if name in data}}
 
     def _get_network(self, device: str, data: Any) -> torch.nn.Module:
         changed = written_at(self.bundle_path)

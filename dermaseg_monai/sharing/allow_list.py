@@ -10,6 +10,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 OWN_MODULES = (
+    "dermaseg_monai.bundle.calibration",
     "dermaseg_monai.bundle.command_line",
     "dermaseg_monai.bundle.overrides",
     "dermaseg_monai.bundle.published_weights",
@@ -108,10 +109,11 @@ BUILTINS = _words(
 
 ATTRIBUTES = _words(
     """
-    T architecture bool copy cpu cuda data dataset defaults detach device dtype eval float get half image_size index
-    int is_cuda item items join keys long lower max max_epochs mean min module named_parameters ndim numel parameters
-    permute preprocessing requires_grad requires_grad_ reshape round run shape size sort split squeeze startswith
-    endswith state state_dict std strip sum to tolist train transpose type unsqueeze upper values
+    T architecture bool copy cpu cuda data dataset defaults detach device dtype eval features float get half image_size
+    index inner int is_cuda item items join keys long lower max max_epochs mean min module named_parameters ndim numel
+    outer parameters permute preprocessing requires_grad requires_grad_ reshape round run shape size sort split squeeze
+    startswith endswith state state_dict std strip sum temperature to tolist train transpose type unlikeness unsqueeze
+    upper values
     """
 )
 """Attributes of values, as opposed to modules: no way leads from them to a module or a frame."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dermaseg_monai.image_files import Photo, open_photo, read_mask, read_photo
 from dermaseg_monai.transforms.attributes import FitLabelToImaged, IndexMapd, MeasureMaskd
 from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
-from dermaseg_monai.transforms.confidence import MeanProbabilityd
+from dermaseg_monai.transforms.confidence import MeanProbabilityd, tempered
 from dermaseg_monai.transforms.geometry import Fitd, RestoreSized, fit_mask, fit_photo
 from dermaseg_monai.transforms.lens import CropLensd, find_lens
 from dermaseg_monai.transforms.normalise import (
@@ -15,6 +15,7 @@ from dermaseg_monai.transforms.normalise import (
     denormalise_photo,
     normalise_photo,
 )
+from dermaseg_monai.transforms.outlines import InnerOuterd, MeasureBandd, SaveOutlinesd
 from dermaseg_monai.transforms.photo import LoadMaskd, LoadPhotod
 from dermaseg_monai.transforms.postprocess import (
     Closingd,
@@ -26,6 +27,7 @@ from dermaseg_monai.transforms.postprocess import (
     Thresholdd,
 )
 from dermaseg_monai.transforms.uncertainty import Entropyd, SaveHeatmapd, encode_heatmap
+from dermaseg_monai.transforms.unlikeness import MeasureUnlikenessd
 from dermaseg_monai.transforms.write import SaveMaskd, check_stems, encode_mask, write_mask
 
 __all__ = [
@@ -40,11 +42,14 @@ __all__ = [
     "Fitd",
     "ForegroundProbabilityd",
     "IndexMapd",
+    "InnerOuterd",
     "LargestComponentd",
     "LoadMaskd",
     "LoadPhotod",
     "MeanProbabilityd",
+    "MeasureBandd",
     "MeasureMaskd",
+    "MeasureUnlikenessd",
     "NormalisePhotod",
     "Openingd",
     "Photo",
@@ -52,6 +57,7 @@ __all__ = [
     "RestoreSized",
     "SaveHeatmapd",
     "SaveMaskd",
+    "SaveOutlinesd",
     "Thresholdd",
     "check_stems",
     "denormalise_photo",
@@ -65,5 +71,6 @@ __all__ = [
     "open_photo",
     "read_mask",
     "read_photo",
+    "tempered",
     "write_mask",
 ]

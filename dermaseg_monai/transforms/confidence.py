@@ -20,6 +20,7 @@ class MeanProbabilityd(MapTransform):
     Args:
         keys: probabilities (C, H, W), before they are thresholded.
         threshold: probability from which a pixel counts as predicted: one for all channels, or one for each.
+        temperature: that calibrates the probabilities before their mean, see :func:`tempered`.
         allow_missing_keys: skip absent keys.
     """
 
@@ -27,19 +28,41 @@ class MeanProbabilityd(MapTransform):
         self,
         keys: KeysCollection = "pred",
         threshold: float | Sequence[float] = 0.5,
+        temperature: float | Sequence[float] = 1.0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.threshold = threshold
+        self.temperature = temperature
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
             probability = plain(items[key])
             thresholds = torch.as_tensor(self.threshold).expand(len(probability)).tolist()
+            calibrated = tempered(probability, self.temperature)
             predicted = [
-                channel[channel >= threshold]
-                for channel, threshold in zip(probability, thresholds, strict=True)
+                channel[own >= threshold]
+                for channel, own, threshold in zip(calibrated, probability, thresholds, strict=True)
             ]
             items["confidence"] = [float(chosen.mean()) if chosen.numel() else 0.0 for chosen in predicted]
         return items
+
+
+def tempered(probability: torch.Tensor, temperature: float | Sequence[float]) -> torch.Tensor:
+    """Divide the logits of probabilities by a temperature.
+
+    Args:
+        probability: ``(C, H, W)``, floating, 0 to 1.
+        temperature: above 0, one for all channels or one for each; above 1 it draws probabilities towards 0.5, and 1
+            leaves them as they are.
+
+    Returns:
+        ``(C, H, W)``; what was at least 0.5 still is.
+
+    Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+    """
+    divisor = torch.as_tensor(temperature).to(probability).reshape(-1, 1, 1)
+    if (divisor == 1).all():
+        return probability
+    return torch.sigmoid(torch.logit(probability, eps=1e-7) / divisor)

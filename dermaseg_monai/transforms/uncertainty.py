@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
 
+from dermaseg_monai.transforms.confidence import tempered
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import atomic_path, stem_of
 from dermaseg_monai.utils.tensors import plain
@@ -30,17 +31,21 @@ class Entropyd(MapTransform):
 
     Args:
         keys: lesion probabilities (1, H, W).
+        temperature: that calibrates the probabilities first, see :func:`dermaseg_monai.transforms.tempered`.
         allow_missing_keys: skip absent keys.
     """
 
-    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection = "pred", temperature: float = 1.0, allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.temperature = temperature
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
             if "uncertainty" not in items:
-                chance = items[key].clamp(1e-7, 1 - 1e-7)
+                chance = tempered(items[key], self.temperature).clamp(1e-7, 1 - 1e-7)
                 items["uncertainty"] = -(chance * chance.log2() + (1 - chance) * (1 - chance).log2())
         return items
 

@@ -284,7 +284,7 @@ def test_the_description_is_complete(client: Client) -> None:
         "schema"
     ]
     assert set(form["properties"]) == {
-        *("photos", "bundle", "attributes", "uncertainty", "preview", "pixels_per_mm"),
+        *("photos", "bundle", "attributes", "uncertainty", "bounds", "preview", "pixels_per_mm"),
     }
     assert {"Answers", "Segmented", "Measured"} <= set(described["components"]["schemas"])
 

@@ -29,7 +29,7 @@ def test_committed_files_are_rendered(bundle: Bundle) -> None:
         ["git", "ls-files", "--", str(folder)], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     committed = {str(Path(path).relative_to(f"bundles/{bundle.name}")) for path in _from_root(listed)}
-    trained = {"models/model.pt", "models/thresholds.json"}
+    trained = {"models/model.pt", "models/thresholds.json", "models/calibration.json"}
     assert committed - trained == set(rendered), "run scripts/render_bundles.py and commit"
     for path, text in rendered.items():
         assert (folder / path).read_text(encoding="utf-8") == text, f"{path}: run scripts/render_bundles.py"

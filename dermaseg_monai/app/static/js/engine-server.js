@@ -20,6 +20,7 @@ export class Engine {
       bundle,
       attributes: attributes || "",
       uncertainty: "true",
+      bounds: "true",
       preview: String(preview),
     });
     const [photo] = answer.photos;

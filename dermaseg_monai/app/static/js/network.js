@@ -29,7 +29,7 @@ class Network {
     [this.height, this.width] = config.image_size;
     this.palette = Uint8Array.from(atob(config.palette), (character) => character.charCodeAt(0));
     this.entropy = Float32Array.from({ length: LEVELS }, (_, at) => {
-      const chance = Math.min(1 - 1e-7, Math.max(1e-7, at / (LEVELS - 1)));
+      const chance = Math.min(1 - 1e-7, Math.max(1e-7, this.#tempered(at / (LEVELS - 1))));
       return -(chance * Math.log2(chance) + (1 - chance) * Math.log2(1 - chance));
     });
   }
@@ -41,13 +41,19 @@ class Network {
     const { values, place } = this.#input(photo);
     const plain = await this.#probabilities(values);
     const seen = [0, 0]; // confidence: the mean probability over the predicted pixels
-    for (const chance of plain) if (chance >= this.config.threshold) seen[0] += chance, seen[1]++;
+    for (const chance of plain) if (chance >= this.config.threshold) seen[0] += this.#tempered(chance), seen[1]++;
 
     const mask = new Uint8Array(width * height);
-    const { threshold } = this.config;
+    const { threshold, bounds } = this.config;
+    const within = bounds && [new Uint8Array(mask.length), new Uint8Array(mask.length)];
     interpolate(cut(plain, this.width, place), sizeOf(place), [width, height], (row, y) => {
       const to = y * width;
       for (let x = 0; x < width; x++) mask[to + x] = row[x] >= threshold ? 1 : 0;
+      if (!bounds) return;
+      for (let x = 0; x < width; x++) {
+        within[0][to + x] = row[x] > bounds[0] ? 1 : 0;
+        within[1][to + x] = row[x] >= bounds[1] ? 1 : 0;
+      }
     });
     if (this.config.largest_component) keepLargest(mask, width, height);
     if (this.config.fill_holes) fillHoles(mask, width, height);
@@ -62,7 +68,15 @@ class Network {
       measurements,
       uncertainty: await this.#uncertainty(values, plain, place, mask, width, height),
       attributes: null,
+      bounds: within && { inner: await encodeMask(within[0], width, height), outer: await encodeMask(within[1], width, height) },
+      unlikeness: null, // the network's file gives no features
     };
+  }
+
+  /** A probability with its logit divided by the temperature. */
+  #tempered(chance) {
+    const { temperature } = this.config;
+    return temperature === 1 ? chance : 1 / (1 + ((1 - chance) / chance) ** (1 / temperature));
   }
 
   /** The network's input (3, height, width), and where on it the photo lies. */

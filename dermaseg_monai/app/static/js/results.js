@@ -65,6 +65,7 @@ function measures(photo) {
     h("dl", { class: "measures" },
       ...rows.map(([name, value, meaning]) =>
         h("div", {}, h("dt", {}, name), h("dd", { class: "value" }, value), h("dd", { class: "meaning" }, meaning)))),
+    answer.unlikeness > 1 && h("p", { class: "note", role: "alert" }, t("unlike")),
     !measurements.area_px && h("p", { class: "note" }, t("no_lesion")),
     measurements.touches_edge && h("p", { class: "note" }, t("touches_edge")));
 }
@@ -147,6 +148,7 @@ export async function archive(photos) {
     add("outline.json", polygons(photo));
     add("outline.jpg", await drawn(photo, [{ loops: photo.loops }], PICTURE_SIDE, 0.9));
     if (photo.answer.uncertainty) add("uncertainty.png", photo.answer.uncertainty.map);
+    for (const [name, mask] of Object.entries(photo.answer.bounds ?? {})) add(`${name}.png`, mask);
     for (const [name, { mask }] of Object.entries(photo.answer.attributes ?? {})) add(`attribute_${name}.png`, mask);
     if (photo.answer.attributes) add("attributes.jpg", await drawn(photo, await attributeOutlines(photo), PICTURE_SIDE, 0.9));
   }

@@ -1,6 +1,7 @@
 // The stage with its tools: what is looked at, and what corrects it.
 
 import { attributeOutlines, named } from "./attributes.js";
+import { boundOutlines } from "./bounds.js";
 import { h, icon, number, say, t } from "./dom.js";
 import { Pens } from "./pens.js";
 import { pathOf, strokeOutline } from "./pictures.js";
@@ -148,6 +149,7 @@ export class Stage {
     const { answer } = this.photo ?? {};
     const names = ["nothing", "photo", "mask"];
     if (answer?.uncertainty) names.push("uncertainty");
+    if (answer?.bounds) names.push("bounds");
     if (answer?.attributes) names.push("attributes");
     const shown = names.includes(this.besideName) ? this.besideName : "nothing";
     const choices = names.map((name) => {
@@ -187,8 +189,9 @@ export class Stage {
         strokeOutline(pen, path, unit * 0.75);
       };
     }
-    if (this.besideName === "attributes" && photo.answer.attributes) {
-      const outlines = await attributeOutlines(photo);
+    const traced = { attributes: attributeOutlines, bounds: boundOutlines }[this.besideName];
+    if (traced && photo.answer[this.besideName]) {
+      const outlines = await traced(photo);
       const paths = outlines.map(({ loops, colour }) => [pathOf(loops), colour]);
       const swatch = (colour) => {
         const mark = h("i", {});
