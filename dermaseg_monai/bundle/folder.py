@@ -156,7 +156,8 @@ class BundleFolder:
             **{"ckpt_dir": str(self.ckpt_dir), **overrides},
         )
         if overlays:
-            apply_overlay(workflow.parser.config, deepcopy(_OVERLAYS))
+            config: Any = workflow.parser.config
+            apply_overlay(config, deepcopy(_OVERLAYS))
         workflow.parser.locator = Locator()
         workflow.initialize()
         workflow.run()

@@ -62,10 +62,11 @@ class RestoreMaskd(MapTransform):
                 divide(values, window.size, threshold)
                 for values, threshold in zip(window.shown.cpu(), thresholds, strict=True)
             ]
-            if any(mask is None for mask in masks):
+            known = [mask for mask in masks if mask is not None]
+            if len(known) < len(masks):
                 return self.threshold(self.restore(data))
             outside = [self.restore.outside >= threshold for threshold in thresholds]
-            stacked = torch.from_numpy(np.stack(masks)).to(window.shown.device)
+            stacked = torch.from_numpy(np.stack(known)).to(window.shown.device)
             restored[key] = window.placed(stacked, outside)
             del items[key]
         rest = RestoreSized(

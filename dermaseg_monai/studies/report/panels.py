@@ -123,7 +123,8 @@ def _masks(run: Run, items: list[dict[str, Any]], task: str, scratch: Path) -> P
     if not all(path.is_file() for item in items for path in _paths(folder, item, task)):
         folder = scratch
         photos = [{"id": item["id"], "image": item["image"]} for item in items]
-        BundleFolder(run.folder).run(folder, **{"dataset#data": photos})
+        overrides: dict[str, Any] = {"dataset#data": photos}
+        BundleFolder(run.folder).run(folder, **overrides)
     return folder
 
 
