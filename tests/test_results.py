@@ -45,3 +45,11 @@ def test_attribute_scores() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for values in content["attributes"].values():
         assert f"{values['jaccard']:.4f} | {values['dice']:.4f} | {values['roc_auc']:.3f} |" in text
+
+
+def test_robustness_rows() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = pd.read_csv(ROOT / "results" / "robustness" / "paired.csv")
+    assert len(table) == 30
+    for _, row in table.iterrows():
+        assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text

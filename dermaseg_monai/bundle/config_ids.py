@@ -115,8 +115,7 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
                 here = target[last]
                 here.update(value) if isinstance(here, dict) else here.extend(value)
             else:
-                behind = isinstance(last, int) and identifier[0] == ">"
-                target.insert(last + 1 if behind else last, value)
+                target.insert(last + 1 if isinstance(last, int) and identifier[0] == ">" else last, value)
         except (KeyError, IndexError, AttributeError):
             raise _unknown(config, name) from None
         except (TypeError, ValueError):

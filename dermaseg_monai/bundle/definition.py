@@ -34,6 +34,7 @@ class Bundle:
             their origin and licence; None for all others.
         published: what the literature reports for this architecture on these images; None if nothing.
         scores: means on the test split of the weights that the bundle ships; empty where it ships none.
+        limits: where the shipped weights fail, a measured sentence each; empty where none are shipped.
         train: further differences of train.json, by MONAI config id (``optimizer#lr``).
         evaluate: further differences of evaluate.json.
         inference: further differences of inference.json.
@@ -56,6 +57,7 @@ class Bundle:
     weights_license: str | None = None
     published: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
     train: Mapping[str, Any] = field(default_factory=dict)
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
