@@ -48,6 +48,12 @@ def test_readme_lists_no_other_bundle() -> None:
     assert named == [bundle.name for bundle in BUNDLES]
 
 
+def test_readme_leads_to_every_page() -> None:
+    linked = re.findall(r"\]\((docs/[^)#]+\.md)", README.read_text(encoding="utf-8"))
+    there = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(set(linked)) == sorted(there)
+
+
 @pages
 def test_relative_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):

@@ -96,6 +96,11 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         InputError: see :func:`open_mask`.
+
+    Example:
+        >>> Image.new("L", (3, 1), 255).save("mask.png")
+        >>> read_mask("mask.png")
+        array([[1, 1, 1]], dtype=uint8)
     """
     return open_mask(path).pixels
 

@@ -41,6 +41,11 @@ class Photo(NamedTuple):
             decoding rounds sizes up, so the photo may end within the last row or column.
         portable: the usual ending of the file's format where any reader shows these pixels: JPEG and PNG of
             8-bit grey or RGB, not turned by a tag; None for all other files.
+
+    Example:
+        >>> photo = Photo(np.zeros((40, 60, 3), np.uint8), size=(80, 120), extent=(0.0, 0.0, 40.0, 60.0))
+        >>> photo.pixels.shape
+        (40, 60, 3)
     """
 
     pixels: np.ndarray
@@ -73,6 +78,12 @@ def open_photo(
 
     Raises:
         InputError: the file is missing, empty, damaged, not a photo, or has more than ``max_pixels`` pixels.
+
+    Example:
+        >>> Image.new("RGB", (640, 480)).save("photo.jpg")
+        >>> photo = open_photo("photo.jpg", reduce_to=100)
+        >>> photo.pixels.shape, photo.size
+        ((120, 160, 3), (480, 640))
     """
     path = Path(path)
     if reduce_to is not None and reduce_to < 1:
@@ -106,6 +117,11 @@ def read_photo(path: str | os.PathLike[str], reduce_to: int | None = None) -> np
 
     Raises:
         InputError: see :func:`open_photo`.
+
+    Example:
+        >>> Image.new("L", (60, 40)).save("photo.png")
+        >>> read_photo("photo.png").shape
+        (40, 60, 3)
     """
     return open_photo(path, reduce_to).pixels
 

@@ -34,6 +34,17 @@ class Ensembled(MapTransform):
     Raises:
         InputError: a bundle is unknown, has no weights or another task, or takes prompts; the shares are
             impossible; a photo cannot be read.
+
+    Example:
+        >>> from monai.transforms import Compose
+        >>> from PIL import Image
+        >>> from dermaseg_monai.transforms import Fitd, LoadPhotod, NormalisePhotod
+        >>> Image.new("RGB", (60, 40)).save("photo.png")
+        >>> preprocessing = Compose([LoadPhotod("image"), Fitd("image", (32, 32)), NormalisePhotod("image")])
+        >>> item = {**preprocessing({"image": "photo.png"}), "pred": torch.zeros(1, 32, 32)}
+        >>> ensemble = Ensembled("pred", ["lesion_mobilenetv2_unet"], "binary", preprocessing, device="cpu")
+        >>> ensemble(item)["pred"].shape
+        torch.Size([1, 40, 60])
     """
 
     def __init__(

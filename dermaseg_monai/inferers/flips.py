@@ -30,6 +30,11 @@ class FlipInferer(Inferer):
 
     Raises:
         InputError: a view or the mode is unknown.
+
+    Example:
+        >>> network = torch.nn.Conv2d(3, 1, 1)
+        >>> FlipInferer(["horizontal", "vertical"])(torch.zeros(2, 3, 8, 8), network).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(self, flips: Sequence[str] = (), mode: str = "binary") -> None:
@@ -69,7 +74,14 @@ class FlipInferer(Inferer):
 
 
 class MapInferer(Inferer):
-    """Ask a network for all its maps, by its method ``predict_maps``, and not for its logits alone."""
+    """Ask a network for all its maps, by its method ``predict_maps``, and not for its logits alone.
+
+    Example:
+        >>> from dermaseg_monai.networks import BADeepLabV3
+        >>> maps = MapInferer()(torch.zeros(1, 3, 64, 64), BADeepLabV3().eval())
+        >>> sorted(maps)
+        ['boundary', 'gate', 'logits', 'uncertainty']
+    """
 
     def __call__(
         self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any

@@ -32,6 +32,14 @@ class Member:
 
     Raises:
         InputError: the bundle is unknown, has no weights, or takes prompts.
+
+    Example:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (60, 40)).save("photo.png")
+        >>> bundle = Member("lesion_mobilenetv2_unet", device="cpu")
+        >>> mask = bundle.mask("photo.png")
+        >>> mask.shape, mask.dtype
+        (torch.Size([1, 40, 60]), torch.uint8)
     """
 
     def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:

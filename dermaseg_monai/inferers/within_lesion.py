@@ -34,6 +34,17 @@ class WithinLesiond(MapTransform):
     Raises:
         InputError: the bundle is unknown, has no weights, takes prompts, or segments attributes; a photo cannot
             be read.
+
+    Example:
+        >>> from monai.transforms import Compose
+        >>> from PIL import Image
+        >>> from dermaseg_monai.transforms import Fitd, LoadPhotod, NormalisePhotod
+        >>> Image.new("RGB", (60, 40)).save("photo.png")
+        >>> preprocessing = Compose([LoadPhotod("image"), Fitd("image", (32, 32)), NormalisePhotod("image")])
+        >>> item = {**preprocessing({"image": "photo.png"}), "pred": torch.zeros(5, 32, 32)}
+        >>> within = WithinLesiond("pred", "lesion_mobilenetv2_unet", preprocessing, device="cpu")
+        >>> within(item)["pred"].shape
+        torch.Size([5, 40, 60])
     """
 
     def __init__(

@@ -26,6 +26,11 @@ def contour_band(mask: Tensor, width: int) -> Tensor:
     Returns:
         The band, `(B, 1, H, W)`, in [0, 1]: 1 within `width` pixels (chessboard distance) of the contour of a
         binary mask.
+
+    Example:
+        >>> mask = torch.tensor([[[[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]]]])
+        >>> contour_band(mask, width=1)
+        tensor([[[[0., 0., 1., 1., 0., 0.]]]])
     """
     size = 2 * width + 1
     dilated = F.max_pool2d(mask, size, stride=1, padding=width)
@@ -64,6 +69,14 @@ class BoundaryAwareLoss(nn.Module):
 
     Reference: Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015 (balanced cross-entropy); Milletari
         et al., "V-Net", 3DV 2016 (Dice overlap with squares); the combination is this project's.
+
+    Example:
+        >>> from dermaseg_monai.losses import DiceLoss
+        >>> names = ("logits", "region", "boundary", "uncertainty")
+        >>> outputs = {name: torch.zeros(1, 1, 8, 8) for name in names}
+        >>> loss = BoundaryAwareLoss(DiceLoss())
+        >>> loss(outputs, torch.ones(1, 1, 8, 8)).shape
+        torch.Size([])
     """
 
     def __init__(

@@ -24,6 +24,10 @@ def inverse_frequency_weights(pixel_counts: Sequence[float], channels: bool = Fa
         InputError: a count is negative or all are zero.
 
     Reference: King and Zeng, "Logistic Regression in Rare Events Data", Political Analysis 2001.
+
+    Example:
+        >>> inverse_frequency_weights([900, 100])  # background and lesion
+        [0.5555555555555556, 5.0]
     """
     present = [count for count in pixel_counts if count > 0]
     if not present or min(pixel_counts) < 0:

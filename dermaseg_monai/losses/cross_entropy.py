@@ -25,6 +25,16 @@ class CrossEntropyLoss(MaskLoss):
 
     Raises:
         InputError: an argument is out of range, or `weight` doesn't fit the mode.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 1, 2, 2)  # undecided: the logarithm of 2
+        >>> target = torch.tensor([[[[1, 0], [0, 0]]]])
+        >>> print(f"{CrossEntropyLoss()(logits, target):.4f}")
+        0.6931
+        >>> loss = CrossEntropyLoss(mode="two_class", weight=(1.0, 3.0))
+        >>> print(f"{loss(torch.zeros(1, 2, 2, 2), target):.4f}")
+        1.0397
     """
 
     def __init__(

@@ -31,6 +31,14 @@ class DeepSupervisionLoss(nn.Module):
         InputError: a weight is negative.
 
     Reference: Lee et al., "Deeply-Supervised Nets", AISTATS 2015.
+
+    Example:
+        >>> import torch
+        >>> from dermaseg_monai.losses import CrossEntropyLoss
+        >>> loss = DeepSupervisionLoss(CrossEntropyLoss())
+        >>> outputs = {"logits": torch.zeros(1, 1, 4, 4), "auxiliary": [torch.zeros(1, 1, 2, 2)]}
+        >>> print(f"{loss(outputs, torch.ones(1, 1, 4, 4)):.4f}")  # 1 and 1/2 times the logarithm of 2
+        1.0397
     """
 
     def __init__(self, loss: nn.Module, weights: Sequence[float] | None = None) -> None:

@@ -36,6 +36,12 @@ class FocalLoss(MaskLoss):
         InputError: an argument is out of range, or both ``alpha`` and ``weight`` are given.
 
     Reference: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017 (gamma 2, alpha 0.25).
+
+    Example:
+        >>> import torch
+        >>> target = torch.tensor([[[[1, 0], [0, 0]]]])
+        >>> print(f"{FocalLoss(gamma=2.0)(torch.zeros(1, 1, 2, 2), target):.4f}")  # a quarter of the logarithm of 2
+        0.1733
     """
 
     def __init__(

@@ -41,6 +41,13 @@ class TverskyLoss(MaskLoss):
 
     Reference: Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional deep
         networks", MLMI 2017; Wang et al., "Dice Semimetric Losses", MICCAI 2023 (counts of soft labels).
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, 9.0, -9.0, -9.0]]]])
+        >>> more, less = torch.tensor([[[[1, 0, 0, 0]]]]), torch.tensor([[[[1, 1, 1, 0]]]])
+        >>> loss = TverskyLoss(alpha=0.3, beta=0.7)  # what is missed costs more than what is too much
+        >>> print(f"{loss(logits, more):.4f} {loss(logits, less):.4f}")
+        0.2309 0.2593
     """
 
     def __init__(
@@ -86,6 +93,12 @@ class DiceLoss(TverskyLoss):
         InputError: an argument is out of range.
 
     Reference: Milletari et al., "V-Net", 3DV 2016 (here with plain, not squared, areas).
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, 9.0, -9.0, -9.0]]]])
+        >>> target = torch.tensor([[[[1, 0, 0, 0]]]])
+        >>> print(f"{DiceLoss()(logits, target):.4f}")
+        0.3334
     """
 
     def __init__(self, mode: str = "binary", batch: bool = False, smooth: float = 1e-5) -> None:
@@ -105,6 +118,12 @@ class JaccardLoss(TverskyLoss):
 
     Reference: Rahman and Wang, "Optimizing Intersection-Over-Union in Deep Neural Networks for Image
         Segmentation", ISVC 2016.
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, 9.0, -9.0, -9.0]]]])
+        >>> target = torch.tensor([[[[1, 0, 0, 0]]]])
+        >>> print(f"{JaccardLoss()(logits, target):.4f}")
+        0.5001
     """
 
     def __init__(self, mode: str = "binary", batch: bool = False, smooth: float = 1e-5) -> None:
@@ -131,6 +150,12 @@ class FocalTverskyLoss(TverskyLoss):
 
     Reference: Abraham and Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion
         Segmentation", ISBI 2019 (alpha 0.7 for false negatives, gamma 4/3).
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, 9.0, -9.0, -9.0]]]])
+        >>> target = torch.tensor([[[[1, 0, 0, 0]]]])
+        >>> print(f"{FocalTverskyLoss()(logits, target):.4f}")
+        0.3331
     """
 
     def __init__(

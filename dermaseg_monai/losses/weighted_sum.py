@@ -20,6 +20,14 @@ class WeightedSum(nn.Module):
 
     Raises:
         InputError: there are no losses, the numbers of losses and weights differ, or a weight is negative.
+
+    Example:
+        >>> import torch
+        >>> from dermaseg_monai.losses import CrossEntropyLoss, DiceLoss
+        >>> loss = WeightedSum([CrossEntropyLoss(), DiceLoss()], weights=[1.0, 0.5])
+        >>> logits, target = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1, 0], [0, 0]]]])
+        >>> print(f"{loss(logits, target):.4f}")
+        1.0265
     """
 
     def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:

@@ -31,6 +31,11 @@ def normalised_pool(counts: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when the shape does not fit or there are no images.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89]], [[40, 0, 10, 350]]])  # two images, one channel
+        >>> normalised_pool(counts)
+        tensor([[0.1800, 0.0200, 0.0350, 1.7650]], dtype=torch.float64)
     """
     _check_counts(counts)
     counts = counts.double()
@@ -50,6 +55,11 @@ def image_mean(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch.T
 
     Raises:
         InputError: when the shape does not fit, there are no images, or the metric is unknown.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89]], [[0, 0, 0, 100]]])  # nothing to find in the second image
+        >>> image_mean(counts, "dice")
+        tensor([0.9211], dtype=torch.float64)
     """
     _check_counts(counts)
     return get_metric(metric)(counts, empty=empty).mean(dim=0)
@@ -68,6 +78,11 @@ def present_mean(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch
 
     Raises:
         InputError: when the shape does not fit, there are no images, or the metric is unknown.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89]], [[0, 0, 0, 100]]])  # nothing to find in the second image
+        >>> present_mean(counts, "dice")
+        tensor([0.8421], dtype=torch.float64)
     """
     _check_counts(counts)
     scores = get_metric(metric)(counts, empty=empty)
@@ -89,6 +104,11 @@ def pooled(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch.Tenso
 
     Raises:
         InputError: when the shape does not fit, there are no images, or the metric is unknown.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89]], [[40, 0, 10, 350]]])
+        >>> pooled(counts, "jaccard")
+        tensor([0.7660], dtype=torch.float64)
     """
     return get_metric(metric)(normalised_pool(counts), empty=empty)
 
@@ -106,6 +126,11 @@ def pooled_micro(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch
 
     Raises:
         InputError: when the shape does not fit, there are no images, or the metric is unknown.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89], [0, 1, 2, 97]]])  # an image, two channels
+        >>> pooled_micro(counts, "jaccard")
+        tensor(0.5714, dtype=torch.float64)
     """
     return get_metric(metric)(normalised_pool(counts).sum(dim=0), empty=empty)
 
@@ -137,6 +162,13 @@ def aggregate(
 
     Raises:
         InputError: when an argument does not fit, or channels are asked of ``"pooled_micro"``.
+
+    Example:
+        >>> counts = torch.tensor([[[8, 2, 1, 89], [0, 1, 2, 97]]])  # an image, two channels
+        >>> aggregate(counts, "jaccard", "pooled_macro")
+        tensor(0.3636, dtype=torch.float64)
+        >>> aggregate(counts, "jaccard", "pooled_macro", per_channel=True)
+        tensor([0.7273, 0.0000], dtype=torch.float64)
     """
     if reduction == "pooled_micro":
         if per_channel:

@@ -37,6 +37,13 @@ def score_histogram(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when a shape or dtype does not fit.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 0, 1, 0]]]])
+        >>> score_histogram(scores, target).sum(-1)  # pixels of background and foreground
+        tensor([[2],
+                [2]])
     """
     if scores.ndim != 4 or scores.shape != target.shape:
         raise InputError(
@@ -81,6 +88,12 @@ def roc_auc(histogram: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when the shape does not fit.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 0, 1, 0]]]])
+        >>> roc_auc(score_histogram(scores, target))
+        tensor([0.7500], dtype=torch.float64)
     """
     negative, positive = _classes(histogram)
     below = negative.cumsum(-1) - negative
@@ -98,6 +111,12 @@ def roc_auc_error(histogram: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when the shape does not fit.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 0, 1, 0]]]])
+        >>> roc_auc_error(score_histogram(scores, target))  # no bin holds two of them
+        tensor([0.], dtype=torch.float64)
     """
     negative, positive = _classes(histogram)
     return (positive * negative).sum(-1) / (2 * positive.sum(-1) * negative.sum(-1))
@@ -114,6 +133,12 @@ def average_precision(histogram: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when the shape does not fit.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 0, 1, 0]]]])
+        >>> average_precision(score_histogram(scores, target))
+        tensor([0.8333], dtype=torch.float64)
     """
     negative, positive = _classes(histogram)
     fp, tp = _at_or_above(negative), _at_or_above(positive)
@@ -135,6 +160,12 @@ def average_precision_error(histogram: torch.Tensor) -> torch.Tensor:
 
     Raises:
         InputError: when the shape does not fit.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 0, 1, 0]]]])
+        >>> average_precision_error(score_histogram(scores, target))  # no bin holds two of them
+        tensor([0.], dtype=torch.float64)
     """
     negative, positive = _classes(histogram)
     fp, tp = _at_or_above(negative), _at_or_above(positive)
@@ -162,6 +193,13 @@ class ScoreHistogram:
 
     Raises:
         InputError: when ``channels`` is below 1.
+
+    Example:
+        >>> histogram = ScoreHistogram(channels=1)
+        >>> histogram.update(torch.tensor([[[[0.9, 0.8]]]]), torch.tensor([[[[1, 0]]]]))
+        >>> histogram.update(torch.tensor([[[[0.3, 0.1]]]]), torch.tensor([[[[1, 0]]]]))
+        >>> roc_auc(histogram.gather())
+        tensor([0.7500], dtype=torch.float64)
     """
 
     def __init__(self, channels: int) -> None:

@@ -107,7 +107,12 @@ def boundary_scores(
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a distance, of which less is better."""
+    """Whether a metric is a distance, of which less is better.
+
+    Example:
+        >>> lower_is_better("dice"), lower_is_better("hd95")
+        (False, True)
+    """
     return metric.startswith(("hd95", "assd"))
 
 

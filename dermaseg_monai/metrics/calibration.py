@@ -32,6 +32,11 @@ def logit_histogram(probability: torch.Tensor, target: torch.Tensor) -> torch.Te
 
     Raises:
         InputError: the shapes differ.
+
+    Example:
+        >>> logit_histogram(torch.tensor([[[0.9, 0.2]]]), torch.tensor([[[1, 0]]])).sum(-1)  # shares of the pixels
+        tensor([[0.5000],
+                [0.5000]], dtype=torch.float64)
     """
     if probability.ndim != 3 or probability.shape != target.shape:
         raise InputError(
@@ -51,6 +56,12 @@ def negative_log_likelihood(histogram: torch.Tensor, temperature: torch.Tensor) 
 
     Returns:
         ``(C,)`` float64.
+
+    Example:
+        >>> probability = torch.tensor([[[0.99, 0.99, 0.01, 0.01]]])  # sure, but wrong in a quarter
+        >>> histogram = logit_histogram(probability, torch.tensor([[[1, 0, 0, 0]]]))
+        >>> negative_log_likelihood(histogram, torch.tensor([1.0])).round(decimals=2)
+        tensor([1.1600], dtype=torch.float64)
     """
     scaled = _logits() / temperature.double()[:, None]
     softplus = torch.nn.functional.softplus
@@ -71,6 +82,12 @@ def fit_temperature(histogram: torch.Tensor) -> torch.Tensor:
         ``(C,)`` float64; 1 for a channel that has no foreground.
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+
+    Example:
+        >>> probability = torch.tensor([[[0.99, 0.99, 0.01, 0.01]]])  # sure, but wrong in a quarter
+        >>> histogram = logit_histogram(probability, torch.tensor([[[1, 0, 0, 0]]]))
+        >>> fit_temperature(histogram) > 1  # less sure is better
+        tensor([True])
     """
     golden = (5**0.5 - 1) / 2
     low = torch.full((histogram.shape[1],), 1 / 20, dtype=torch.float64).log()
@@ -97,6 +114,12 @@ def expected_calibration_error(histogram: torch.Tensor, temperature: torch.Tenso
         between mean probability and share of foreground.
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+
+    Example:
+        >>> probability = torch.tensor([[[0.99, 0.99, 0.01, 0.01]]])  # sure, but wrong in a quarter
+        >>> histogram = logit_histogram(probability, torch.tensor([[[1, 0, 0, 0]]]))
+        >>> expected_calibration_error(histogram, torch.tensor([1.0])).round(decimals=2)
+        tensor([0.2500], dtype=torch.float64)
     """
     probability = torch.sigmoid(_logits() / temperature.double()[:, None])
     index = (probability * _ECE_BINS).long().clamp(max=_ECE_BINS - 1)

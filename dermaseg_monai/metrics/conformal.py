@@ -28,6 +28,12 @@ def outer_score(probability: np.ndarray, mask: np.ndarray, tolerance: float) -> 
 
     Raises:
         InputError: the mask is empty.
+
+    Example:
+        >>> probability = np.array([[0.9, 0.8, 0.3, 0.1]])
+        >>> mask = np.array([[True, True, True, False]])
+        >>> outer_score(probability, mask, tolerance=0.0)
+        0.3
     """
     inside = np.sort(_checked(probability, mask)[mask])
     return float(inside[math.floor(tolerance * len(inside))])
@@ -46,6 +52,12 @@ def inner_score(probability: np.ndarray, mask: np.ndarray, tolerance: float) -> 
 
     Raises:
         InputError: the mask is empty.
+
+    Example:
+        >>> probability = np.array([[0.9, 0.8, 0.3, 0.1]])
+        >>> mask = np.array([[True, True, True, False]])
+        >>> inner_score(probability, mask, tolerance=0.0)
+        0.1
     """
     outside = np.sort(_checked(probability, mask)[~mask])[::-1]
     allowed = math.floor(tolerance * mask.sum())
@@ -67,6 +79,10 @@ def outer_threshold(scores: Sequence[float], level: float) -> float:
 
     Reference: Angelopoulos and Bates, "A Gentle Introduction to Conformal Prediction", 2021,
         https://arxiv.org/abs/2107.07511
+
+    Example:
+        >>> outer_threshold([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], level=0.9)
+        0.1
     """
     place = _place(len(scores), level)
     return float(np.sort(scores)[::-1][place]) if place < len(scores) else 0.0
@@ -87,6 +103,10 @@ def inner_threshold(scores: Sequence[float], level: float) -> float:
 
     Reference: Angelopoulos and Bates, "A Gentle Introduction to Conformal Prediction", 2021,
         https://arxiv.org/abs/2107.07511
+
+    Example:
+        >>> inner_threshold([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], level=0.9)
+        0.9
     """
     place = _place(len(scores), level)
     return float(np.sort(scores)[place]) if place < len(scores) else 1.0

@@ -26,6 +26,12 @@ def confusion_counts(prediction: torch.Tensor, target: torch.Tensor) -> torch.Te
 
     Raises:
         InputError: when a shape, dtype or device does not fit.
+
+    Example:
+        >>> prediction = torch.tensor([[[[1, 1, 0, 0]]]])
+        >>> target = torch.tensor([[[[1, 0, 0, 1]]]])
+        >>> confusion_counts(prediction, target)  # true and false positives, false and true negatives
+        tensor([[[1, 1, 1, 1]]])
     """
     prediction, target = _foreground(prediction, "prediction"), _foreground(target, "target")
     if prediction.shape != target.shape:

@@ -30,6 +30,10 @@ def prediction_masks(prediction: torch.Tensor, mode: str) -> torch.Tensor:
 
     Raises:
         InputError: when the mode is unknown or the channels do not fit it.
+
+    Example:
+        >>> prediction_masks(torch.tensor([[[[2.0, -1.0]]]]), "binary")
+        tensor([[[[ True, False]]]])
     """
     check_mode(mode, MODES)
     if mode == "mask":

@@ -32,6 +32,11 @@ def dice(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
 
     Raises:
         InputError: when the last dimension is not 4.
+
+    Example:
+        >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
+        >>> dice(counts)
+        tensor([0.8421, 1.0000], dtype=torch.float64)
     """
     tp, fp, fn, _ = _split(counts)
     return _ratio(2 * tp, 2 * tp + fp + fn, empty)
@@ -49,6 +54,11 @@ def jaccard(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
 
     Raises:
         InputError: when the last dimension is not 4.
+
+    Example:
+        >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
+        >>> jaccard(counts)
+        tensor([0.7273, 1.0000], dtype=torch.float64)
     """
     tp, fp, fn, _ = _split(counts)
     return _ratio(tp, tp + fp + fn, empty)
@@ -68,6 +78,11 @@ def threshold_jaccard(counts: torch.Tensor, threshold: float = 0.65, empty: floa
 
     Raises:
         InputError: when the last dimension is not 4 or the threshold is outside [0, 1].
+
+    Example:
+        >>> counts = torch.tensor([[65, 35, 0, 0], [64, 36, 0, 0]])  # Jaccard indices of 0.65 and 0.64
+        >>> threshold_jaccard(counts)
+        tensor([0.6500, 0.0000], dtype=torch.float64)
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"Threshold is {threshold}; give a Jaccard index between 0 and 1.")
@@ -91,6 +106,11 @@ def accuracy(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
 
     Raises:
         InputError: when the last dimension is not 4.
+
+    Example:
+        >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
+        >>> accuracy(counts)
+        tensor([0.9700, 1.0000], dtype=torch.float64)
     """
     tp, fp, fn, tn = _split(counts)
     return _ratio(tp + tn, tp + fp + fn + tn, empty)
@@ -108,6 +128,11 @@ def sensitivity(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
 
     Raises:
         InputError: when the last dimension is not 4.
+
+    Example:
+        >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
+        >>> sensitivity(counts)
+        tensor([0.8889, 1.0000], dtype=torch.float64)
     """
     tp, _, fn, _ = _split(counts)
     return _ratio(tp, tp + fn, empty)
@@ -125,6 +150,11 @@ def specificity(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
 
     Raises:
         InputError: when the last dimension is not 4.
+
+    Example:
+        >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
+        >>> specificity(counts)
+        tensor([0.9780, 1.0000], dtype=torch.float64)
     """
     _, fp, _, tn = _split(counts)
     return _ratio(tn, tn + fp, empty)
@@ -152,6 +182,10 @@ def get_metric(name: str) -> Callable[..., torch.Tensor]:
 
     Raises:
         InputError: when there is no metric of that name.
+
+    Example:
+        >>> get_metric("dice")(torch.tensor([8, 2, 1, 89])).item()
+        0.8421052631578947
     """
     if name not in METRICS:
         raise InputError(f"Unknown metric '{name}'; choose one of {', '.join(METRICS)}.")

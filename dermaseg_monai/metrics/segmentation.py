@@ -32,6 +32,15 @@ class SegmentationMetric(CumulativeIterationMetric):
 
     Raises:
         InputError: when the metric or the reduction is unknown.
+
+    Example:
+        >>> metric = SegmentationMetric("dice")
+        >>> metric(torch.tensor([[[[1, 1, 0, 0]]]]), torch.tensor([[[[1, 0, 0, 0]]]]))  # counts of a batch
+        tensor([[[1, 1, 0, 2]]])
+        >>> metric(torch.tensor([[[[0, 0, 1, 1]]]]), torch.tensor([[[[0, 0, 1, 1]]]]))
+        tensor([[[2, 0, 0, 2]]])
+        >>> print(f"{metric.aggregate():.4f}")
+        0.8333
     """
 
     def __init__(self, metric: str = "dice", reduction: str = "image_mean", empty: float = 1.0) -> None:

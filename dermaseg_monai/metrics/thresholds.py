@@ -38,6 +38,12 @@ def probability_histogram(probability: torch.Tensor, target: torch.Tensor) -> to
 
     Raises:
         InputError: the shapes differ.
+
+    Example:
+        >>> probability = torch.tensor([[[[0.9, 0.4, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 1, 0, 0]]]])
+        >>> probability_histogram(probability, target).shape
+        torch.Size([2, 1, 4097])
     """
     if probability.ndim != 4 or probability.shape != target.shape:
         raise InputError(
@@ -55,6 +61,13 @@ def counts_at_thresholds(histogram: torch.Tensor) -> torch.Tensor:
 
     Returns:
         ``(THRESHOLDS + 1, C, 3)`` float64: tp, fp and fn at thresholds 0, 1 / 4096, ..., 1.
+
+    Example:
+        >>> probability = torch.tensor([[[[0.9, 0.4, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 1, 0, 0]]]])
+        >>> counts = counts_at_thresholds(probability_histogram(probability, target))
+        >>> counts[THRESHOLDS // 2]  # at one half: a true positive, a false negative
+        tensor([[1., 0., 1.]], dtype=torch.float64)
     """
     negative, positive = histogram.double()
     tp, fp = (counts.flip(-1).cumsum(-1).flip(-1) for counts in (positive, negative))
@@ -79,6 +92,13 @@ def best_thresholds(histogram: torch.Tensor, objective: str = "macro") -> list[f
         InputError: the objective is unknown.
 
     Reference: Dinkelbach, "On Nonlinear Fractional Programming", Management Science 1967.
+
+    Example:
+        >>> probability = torch.tensor([[[[0.9, 0.4, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 1, 0, 0]]]])
+        >>> (threshold,) = best_thresholds(probability_histogram(probability, target))
+        >>> 0.3 < threshold <= 0.4
+        True
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective '{objective}'; choose one of {', '.join(OBJECTIVES)}.")
@@ -110,6 +130,13 @@ def scores_at(histogram: torch.Tensor, thresholds: Sequence[float]) -> tuple[tor
     Returns:
         Each channel's index, ``(C,)`` float64, 1 where there is neither mask nor prediction; and the micro
         index, that of all together.
+
+    Example:
+        >>> probability = torch.tensor([[[[0.9, 0.4, 0.3, 0.1]]]])
+        >>> target = torch.tensor([[[[1, 1, 0, 0]]]])
+        >>> scores, micro = scores_at(probability_histogram(probability, target), [0.5])
+        >>> scores
+        tensor([0.5000], dtype=torch.float64)
     """
     places = [round(threshold * THRESHOLDS) for threshold in thresholds]
     tp, fp, fn = counts_at_thresholds(histogram)[places, range(len(places))].unbind(-1)

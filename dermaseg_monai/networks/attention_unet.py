@@ -90,6 +90,11 @@ class AttentionUNet(UNet):
 
     Reference: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018,
         https://arxiv.org/abs/1804.03999
+
+    Example:
+        >>> network = AttentionUNet(out_channels=1, features=(4, 8)).eval()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     def __init__(

@@ -125,6 +125,14 @@ class BADeepLabV3(nn.Module):
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
         arXiv:1706.05587, 2017 (encoder, pyramid, region head); the rest is this project's.
+
+    Example:
+        >>> network = BADeepLabV3(out_channels=2).eval()
+        >>> network(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 2, 64, 64])
+        >>> maps = network.predict_maps(torch.zeros(1, 3, 64, 64))
+        >>> {name: tuple(values.shape) for name, values in maps.items()}
+        {'logits': (1, 2, 64, 64), 'gate': (1, 5), 'boundary': (1, 1, 64, 64), 'uncertainty': (1, 1, 64, 64)}
     """
 
     def __init__(

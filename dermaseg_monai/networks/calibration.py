@@ -38,6 +38,10 @@ def calibrate_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None
     Args:
         network: changed in place; its mode stays as it is.
         batches: images `(B, C, H, W)`, float, normalised as in training; a few dozen images suffice.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        >>> calibrate_batch_norms(network, [torch.rand(2, 3, 8, 8)])
     """
     norms = folded_batch_norms(network)
     if not norms:

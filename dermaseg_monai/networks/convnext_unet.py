@@ -61,6 +61,11 @@ class ConvNeXtUNet(nn.Module):
 
     Reference: Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545; gates of
         Oktay et al., https://arxiv.org/abs/1804.03999; units of Zhang et al., https://arxiv.org/abs/1711.10684
+
+    Example:
+        >>> network = ConvNeXtUNet(out_channels=5).eval()
+        >>> network(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 5, 32, 32])
     """
 
     def __init__(

@@ -51,6 +51,11 @@ class DeepLabV3(nn.Module):
 
     Reference: Chen, Papandreou, Schroff, Adam, "Rethinking Atrous Convolution for Semantic Image
         Segmentation", 2017, https://arxiv.org/abs/1706.05587
+
+    Example:
+        >>> network = DeepLabV3(out_channels=2).eval()
+        >>> network(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 2, 64, 64])
     """
 
     __jit_unused_properties__: ClassVar = ["encoder"]

@@ -50,6 +50,12 @@ class InceptionASPPUNet(ASPPUNet):
 
     Reference: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
         https://arxiv.org/abs/1512.00567; pyramid of Chen et al., https://arxiv.org/abs/1706.05587
+
+    Example:
+        >>> import torch
+        >>> network = InceptionASPPUNet(out_channels=5).eval()
+        >>> network(torch.zeros(1, 3, 96, 96)).shape
+        torch.Size([1, 5, 96, 96])
     """
 
     def __init__(

@@ -36,6 +36,12 @@ class MobileNetV2UNet(EncoderUNet):
 
     Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
         Ronneberger et al., "U-Net", MICCAI 2015.
+
+    Example:
+        >>> import torch
+        >>> network = MobileNetV2UNet(out_channels=1).eval()
+        >>> network(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1, 64, 64])
     """
 
     def __init__(

@@ -107,6 +107,11 @@ class ResidualUNet(nn.Module):
     Reference: Zhang, Liu, Wang, "Road Extraction by Deep Residual U-Net", IEEE GRSL 2018,
         https://arxiv.org/abs/1711.10684; residual units of He et al., "Identity Mappings in Deep Residual
         Networks", ECCV 2016, https://arxiv.org/abs/1603.05027
+
+    Example:
+        >>> network = ResidualUNet(out_channels=5, features=(4, 8)).eval()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5, 32, 32])
     """
 
     def __init__(

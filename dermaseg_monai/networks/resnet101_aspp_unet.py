@@ -35,6 +35,12 @@ class ResNet101ASPPUNet(ASPPUNet):
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
         https://arxiv.org/abs/1512.03385; pyramid of Chen et al., https://arxiv.org/abs/1706.05587
+
+    Example:
+        >>> import torch
+        >>> network = ResNet101ASPPUNet(out_channels=5).eval()
+        >>> network(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 5, 64, 64])
     """
 
     def __init__(

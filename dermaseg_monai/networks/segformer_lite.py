@@ -131,6 +131,11 @@ class SegFormerLite(nn.Module):
 
     Reference: Xie et al., "SegFormer: Simple and Efficient Design for Semantic Segmentation with
         Transformers", NeurIPS 2021, https://arxiv.org/abs/2105.15203
+
+    Example:
+        >>> network = SegFormerLite(out_channels=1, widths=(8, 16, 20, 32), decoder_width=16).eval()
+        >>> network(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1, 64, 64])
     """
 
     def __init__(

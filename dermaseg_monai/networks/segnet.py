@@ -79,6 +79,11 @@ class SegNet(nn.Module):
 
     Reference: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
         Image Segmentation", IEEE TPAMI 2017, https://arxiv.org/abs/1511.00561
+
+    Example:
+        >>> network = SegNet(out_channels=1, features=(4, 6, 8, 8, 8)).eval()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     def __init__(

@@ -78,6 +78,11 @@ class SwinUNetLite(nn.Module):
         2021, https://arxiv.org/abs/2103.14030; Cao et al., "Swin-Unet: Unet-like Pure Transformer for Medical
         Image Segmentation", ECCV Workshops 2022, https://arxiv.org/abs/2105.05537; Xiao et al., "Early
         Convolutions Help Transformers See Better", NeurIPS 2021, https://arxiv.org/abs/2106.14881
+
+    Example:
+        >>> network = SwinUNetLite(out_channels=1, width=8, heads=(1, 2, 4, 4), window_size=4).eval()
+        >>> network(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1, 64, 64])
     """
 
     def __init__(

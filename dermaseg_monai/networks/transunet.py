@@ -125,6 +125,11 @@ class TransUNet(nn.Module):
 
     Reference: Chen et al., "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation",
         2021, https://arxiv.org/abs/2102.04306
+
+    Example:
+        >>> network = TransUNet(stem_width=32, width=16, depth=1, heads=2, feed_forward=32, grid_size=2).eval()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     def __init__(

@@ -42,6 +42,12 @@ class UNet(nn.Module):
 
     Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
         MICCAI 2015, https://arxiv.org/abs/1505.04597
+
+    Example:
+        >>> import torch
+        >>> network = UNet(out_channels=1, features=(4, 8)).eval()
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     def __init__(

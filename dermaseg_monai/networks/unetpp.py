@@ -108,6 +108,14 @@ class UNetPlusPlus(nn.Module):
 
     Reference: Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018,
         https://arxiv.org/abs/1807.10165
+
+    Example:
+        >>> network = UNetPlusPlus(out_channels=1, features=(4, 8, 12), deep_supervision=True)
+        >>> network.eval()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 32, 32])
+        >>> outputs = network.train()(torch.zeros(2, 3, 32, 32))
+        >>> [tuple(logits.shape) for logits in (outputs["logits"], *outputs["auxiliary"])]
+        [(2, 1, 32, 32), (2, 1, 32, 32)]
     """
 
     def __init__(

@@ -29,6 +29,13 @@ class FitLabelToImaged(MapTransform):
 
     Raises:
         InputError: the masks are not of the photo's size.
+
+    Example:
+        >>> from dermaseg_monai.transforms import Fitd
+        >>> image = torch.zeros(3, 40, 60, dtype=torch.uint8)
+        >>> item = Fitd("image", (16, 16))({"image": image, "label": torch.ones(5, 40, 60, dtype=torch.uint8)})
+        >>> FitLabelToImaged()(item)["label_fitted"].shape
+        torch.Size([5, 16, 16])
     """
 
     def __init__(
@@ -72,6 +79,12 @@ class IndexMapd(MapTransform):
         keys: masks (C, H, W), uint8 of 0 and 1; they become (1, H, W).
         probability: key of the probabilities (C, H, W) that the masks were made from; it is removed.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> masks = torch.tensor([[[1, 1, 0]], [[0, 1, 0]]], dtype=torch.uint8)
+        >>> probability = torch.tensor([[[0.9, 0.6, 0.1]], [[0.2, 0.7, 0.3]]])
+        >>> IndexMapd()({"pred": masks, "probability": probability})["pred"]
+        tensor([[[1, 2, 0]]], dtype=torch.uint8)
     """
 
     def __init__(
@@ -105,6 +118,13 @@ class MeasureMaskd(MapTransform):
     Args:
         keys: masks (C, H, W), uint8 of 0 and 1.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> mask = torch.zeros(1, 10, 10, dtype=torch.uint8)
+        >>> mask[0, 2:4, 3:8] = 1
+        >>> (measured,) = MeasureMaskd()({"pred": mask})["measurements"]
+        >>> print(measured["area_share"], measured["left"], measured["top"], measured["right"], measured["bottom"])
+        0.1 3 2 8 4
     """
 
     def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:

@@ -65,6 +65,16 @@ class BatchAugment:
 
     Raises:
         InputError: a parameter lies outside its range.
+
+    Example:
+        >>> augment = BatchAugment(rotate=180.0, scale=(0.9, 1.1), brightness=0.2, hue=0.02)
+        >>> batch = {
+        ...     "image": torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
+        ...     "label": torch.ones(2, 1, 32, 32, dtype=torch.uint8),
+        ... }
+        >>> augmented = augment(batch)
+        >>> augmented["image"].shape, augmented["label"].shape
+        (torch.Size([2, 3, 32, 32]), torch.Size([2, 1, 32, 32]))
     """
 
     def __init__(
@@ -222,6 +232,15 @@ def dictionary_augment(size: Sequence[int], **ranges: Any) -> Compose:
 
     Raises:
         InputError: a parameter lies outside its range, or ``soft_label`` is asked for.
+
+    Example:
+        >>> augment = dictionary_augment((32, 32), rotate=180.0, brightness=0.2)
+        >>> item = {
+        ...     "image": torch.zeros(3, 32, 32, dtype=torch.uint8),
+        ...     "label": torch.ones(1, 32, 32, dtype=torch.uint8),
+        ... }
+        >>> augment(item)["label"].shape
+        torch.Size([1, 32, 32])
     """
     batch = BatchAugment(**ranges)
     if batch.soft_label:

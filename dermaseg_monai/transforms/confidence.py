@@ -22,6 +22,11 @@ class MeanProbabilityd(MapTransform):
         threshold: probability from which a pixel counts as predicted: one for all channels, or one for each.
         temperature: that calibrates the probabilities before their mean, see :func:`tempered`.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> probability = torch.tensor([[[0.9, 0.7, 0.2]]])
+        >>> [round(mean, 4) for mean in MeanProbabilityd()({"pred": probability})["confidence"]]
+        [0.8]
     """
 
     def __init__(
@@ -61,6 +66,10 @@ def tempered(probability: torch.Tensor, temperature: float | Sequence[float]) ->
         ``(C, H, W)``; what was at least 0.5 still is.
 
     Reference: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+
+    Example:
+        >>> tempered(torch.tensor([[[0.9, 0.5]]]), temperature=2.0)
+        tensor([[[0.7500, 0.5000]]])
     """
     divisor = torch.as_tensor(temperature).to(probability).reshape(-1, 1, 1)
     if (divisor == 1).all():

@@ -130,6 +130,10 @@ def fit_photo(
 
     Returns:
         uint8 array (height, width, 3).
+
+    Example:
+        >>> fit_photo(np.zeros((40, 60, 3), np.uint8), (16, 16), aspect="pad").shape
+        (16, 16, 3)
     """
     return _fit(pixels, size, aspect, extent, Image.Resampling.BILINEAR)
 
@@ -148,6 +152,11 @@ def fit_mask(
 
     Returns:
         uint8 array (height, width) of 0 and 1.
+
+    Example:
+        >>> mask = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], np.uint8)
+        >>> fit_mask(mask, (1, 2))
+        array([[1, 0]], dtype=uint8)
     """
     top, left, bottom, right = extent or (0, 0, *mask.shape)
     # a box filter only averages where both sides shrink; enlarging, it would repeat pixels
@@ -173,6 +182,15 @@ class Fitd(MapTransform):
     Raises:
         InputError: size or aspect is impossible, an item isn't uint8, or photo and mask differ in original
             size.
+
+    Example:
+        >>> item = {
+        ...     "image": torch.zeros(3, 40, 60, dtype=torch.uint8),
+        ...     "label": torch.ones(1, 40, 60, dtype=torch.uint8),
+        ... }
+        >>> fitted = Fitd(size=(16, 24))(item)
+        >>> fitted["image"].shape, fitted["label"].shape
+        (torch.Size([3, 16, 24]), torch.Size([1, 16, 24]))
     """
 
     def __init__(
@@ -265,6 +283,12 @@ class RestoreSized(MapTransform):
 
     Raises:
         InputError: no geometry is found, the prediction is not floating point, or not of the recorded size.
+
+    Example:
+        >>> item = Fitd("image", (16, 16))({"image": torch.zeros(3, 40, 60, dtype=torch.uint8)})
+        >>> item["pred"] = torch.rand(1, 16, 16)
+        >>> RestoreSized()(item)["pred"].shape
+        torch.Size([1, 40, 60])
     """
 
     def __init__(

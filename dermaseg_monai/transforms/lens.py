@@ -33,6 +33,12 @@ def find_lens(pixels: np.ndarray, level: int = 30, min_share: float = 0.02) -> t
 
     Returns:
         (top, left, bottom, right); in large photos up to H / 512 or W / 512 pixels of the frame may remain.
+
+    Example:
+        >>> photo = np.full((100, 120, 3), 200, np.uint8)
+        >>> photo[:, :20] = photo[:, 100:] = 0  # black at both sides
+        >>> find_lens(photo)
+        (0, 20, 100, 100)
     """
     height, width = pixels.shape[:2]
     step = max(1, max(height, width) // _LONG_SIDE)
@@ -67,6 +73,12 @@ class CropLensd(MapTransform):
 
     Raises:
         InputError: level or share are out of range, or photo and mask differ in original size.
+
+    Example:
+        >>> photo = torch.full((3, 100, 120), 200, dtype=torch.uint8)
+        >>> photo[:, :, :20] = photo[:, :, 100:] = 0  # black at both sides
+        >>> CropLensd("image")({"image": photo})["image"].shape
+        torch.Size([3, 100, 80])
     """
 
     def __init__(

@@ -31,6 +31,11 @@ def normalise_photo(
 
     Raises:
         InputError: the image's channels and the statistics differ in number.
+
+    Example:
+        >>> photo = torch.full((3, 1, 1), 255, dtype=torch.uint8)
+        >>> normalise_photo(photo, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).flatten()
+        tensor([2.0000, 2.0000, 2.0000])
     """
     if image.ndim < 3 or image.shape[-3] != len(mean):
         raise InputError(
@@ -52,6 +57,11 @@ def denormalise_photo(
 
     Returns:
         uint8 tensor of the same shape.
+
+    Example:
+        >>> photo = torch.full((3, 1, 1), 200, dtype=torch.uint8)
+        >>> denormalise_photo(normalise_photo(photo)).flatten()
+        tensor([200, 200, 200], dtype=torch.uint8)
     """
     centre, spread = (torch.tensor(values, device=image.device)[:, None, None] for values in (mean, std))
     return ((image.float() * spread + centre) * 255).round().clamp(0, 255).to(torch.uint8)
@@ -82,6 +92,10 @@ class NormalisePhotod(MapTransform):
 
     Raises:
         InputError: the statistics are not of one length, or a standard deviation isn't positive.
+
+    Example:
+        >>> NormalisePhotod()({"image": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)})["image"].dtype
+        torch.float32
     """
 
     def __init__(

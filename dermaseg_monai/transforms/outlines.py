@@ -30,6 +30,11 @@ class InnerOuterd(MapTransform):
 
     Raises:
         InputError: ``inner`` or ``outer`` is None, since they were not fitted.
+
+    Example:
+        >>> probability = torch.tensor([[[0.9, 0.6, 0.2]]])
+        >>> InnerOuterd("pred", inner=0.8, outer=0.1)({"pred": probability})["outlines"].tolist()
+        [[[1, 0, 0]], [[1, 1, 1]]]
     """
 
     def __init__(
@@ -69,6 +74,11 @@ class MeasureBandd(InnerOuterd):
         inner: as for :class:`InnerOuterd`.
         outer: as for :class:`InnerOuterd`.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> probability = torch.tensor([[[0.9, 0.9, 0.6, 0.2]]])
+        >>> MeasureBandd("pred", inner=0.8, outer=0.1)({"pred": probability})["band_share"]
+        0.5
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -89,6 +99,13 @@ class SaveOutlinesd(SaveMaskd):
 
     Raises:
         InputError: the photo's name is unknown or taken.
+
+    Example:
+        >>> from monai.data import MetaTensor
+        >>> masks = MetaTensor(torch.ones(2, 40, 60, dtype=torch.uint8), meta={"filename_or_obj": "photo.jpg"})
+        >>> _ = SaveOutlinesd(output_dir="masks")({"outlines": masks})
+        >>> sorted(os.listdir("masks"))
+        ['photo_inner.png', 'photo_outer.png']
     """
 
     def __init__(

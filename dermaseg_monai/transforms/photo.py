@@ -41,6 +41,13 @@ class LoadPhotod(MapTransform):
 
     Raises:
         InputError: an item is no path, or the file cannot be read.
+
+    Example:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (60, 40)).save("photo.png")
+        >>> photo = LoadPhotod("image")({"image": "photo.png"})["image"]
+        >>> photo.shape, photo.dtype, photo.meta["original_size"]
+        (torch.Size([3, 40, 60]), torch.uint8, (40, 60))
     """
 
     def __init__(
@@ -94,6 +101,13 @@ class LoadMaskd(MapTransform):
     Raises:
         InputError: an item is no path, a file cannot be read, the files of one item differ in size among each
             other or from their photo, or an index map has other values.
+
+    Example:
+        >>> from PIL import Image
+        >>> Image.new("L", (60, 40), 255).save("mask.png")
+        >>> mask = LoadMaskd("label")({"label": "mask.png"})["label"]
+        >>> mask.shape, mask.unique().tolist()
+        (torch.Size([1, 40, 60]), [1])
     """
 
     def __init__(

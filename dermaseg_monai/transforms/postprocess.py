@@ -29,6 +29,11 @@ class ForegroundProbabilityd(MapTransform):
 
     Raises:
         InputError: the mode is unknown, or the channels aren't those of the mode.
+
+    Example:
+        >>> logits = torch.tensor([[[0.0]], [[2.0]]])  # of background and lesion
+        >>> ForegroundProbabilityd(mode="two_class")({"pred": logits})["pred"]
+        tensor([[[0.8808]]])
     """
 
     def __init__(
@@ -63,6 +68,10 @@ class Thresholdd(MapTransform):
 
     Raises:
         InputError: the number of thresholds and channels differ.
+
+    Example:
+        >>> Thresholdd(threshold=0.4)({"pred": torch.tensor([[[0.3, 0.4, 0.9]]])})["pred"]
+        tensor([[[0, 1, 1]]], dtype=torch.uint8)
     """
 
     def __init__(
@@ -130,6 +139,11 @@ class LargestComponentd(_Maskd):
     Args:
         keys: masks (C, H, W), uint8 of 0 and 1.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> mask = torch.tensor([[[1, 0, 1, 1]]], dtype=torch.uint8)
+        >>> LargestComponentd()({"pred": mask})["pred"]
+        tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
     """
 
     def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
@@ -147,6 +161,11 @@ class FillHolesd(_Maskd):
     Args:
         keys: masks (C, H, W), uint8 of 0 and 1.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> mask = torch.tensor([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]], dtype=torch.uint8)
+        >>> FillHolesd()({"pred": mask})["pred"].sum()
+        tensor(9)
     """
 
     def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
@@ -168,6 +187,11 @@ class RemoveSmalld(_Maskd):
 
     Raises:
         InputError: a share isn't between 0 and 1, or there are fewer than channels.
+
+    Example:
+        >>> mask = torch.tensor([[[1, 0, 1, 1]]], dtype=torch.uint8)
+        >>> RemoveSmalld(min_share=0.5)({"pred": mask})["pred"]
+        tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
     """
 
     def __init__(
@@ -197,6 +221,12 @@ class Openingd(_Maskd):
 
     Raises:
         InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+
+    Example:
+        >>> mask = torch.zeros(1, 60, 80, dtype=torch.uint8)
+        >>> mask[0, 20:40, 20:40] = mask[0, 30, 40:60] = 1  # a square with a spur
+        >>> Openingd(radius=0.03)({"pred": mask})["pred"][0, 30].sum()
+        tensor(21)
     """
 
     def __init__(
@@ -226,6 +256,13 @@ class Closingd(_Maskd):
 
     Raises:
         InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+
+    Example:
+        >>> mask = torch.zeros(1, 60, 80, dtype=torch.uint8)
+        >>> mask[0, 20:40, 20:40] = 1
+        >>> mask[0, 20:40, 30] = 0  # a gap
+        >>> Closingd(radius=0.03)({"pred": mask})["pred"].sum()
+        tensor(398)
     """
 
     def __init__(

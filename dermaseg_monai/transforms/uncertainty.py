@@ -33,6 +33,10 @@ class Entropyd(MapTransform):
         keys: lesion probabilities (1, H, W).
         temperature: that calibrates the probabilities first, see :func:`dermaseg_monai.transforms.tempered`.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> Entropyd()({"pred": torch.tensor([[[0.0, 0.5, 1.0]]])})["uncertainty"].round(decimals=3)
+        tensor([[[0., 1., 0.]]])
     """
 
     def __init__(
@@ -63,6 +67,13 @@ class SaveHeatmapd(SaveImaged):
 
     Raises:
         InputError: the photo's name is unknown.
+
+    Example:
+        >>> from monai.data import MetaTensor
+        >>> heat = MetaTensor(torch.rand(1, 40, 60), meta={"filename_or_obj": "photo.jpg"})
+        >>> _ = SaveHeatmapd(output_dir="maps")({"uncertainty": heat})
+        >>> os.listdir("maps")
+        ['photo_uncertainty.png']
     """
 
     def __init__(
@@ -100,6 +111,10 @@ def encode_heatmap(heat: torch.Tensor) -> bytes:
 
     Args:
         heat: ``(1, H, W)``, floating point.
+
+    Example:
+        >>> encode_heatmap(torch.rand(1, 40, 60))[1:4]
+        b'PNG'
     """
     levels = (plain(heat)[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     image = Image.fromarray(levels, mode="P")

@@ -19,6 +19,12 @@ class MeasureUnlikenessd(MapTransform):
         measure: takes features (N, C) and returns their unlikeness (N,), such as the method ``unlikeness`` of
             :class:`dermaseg_monai.bundle.calibration.TrainingFeatures`.
         allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> import torch
+        >>> measure = MeasureUnlikenessd("features", lambda features: abs(features).max(axis=1))
+        >>> measure({"features": torch.tensor([0.5, -1.5])})["unlikeness"]
+        1.5
     """
 
     def __init__(

@@ -28,6 +28,9 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
 
     Raises:
         InputError: the mask is of another shape.
+
+    Example:
+        >>> write_mask(np.ones((40, 60), np.uint8), "masks/photo_segmentation.png")
     """
     if isinstance(mask, torch.Tensor):
         mask = (mask.as_tensor() if isinstance(mask, MetaTensor) else mask).cpu().numpy()
@@ -44,6 +47,10 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
     Args:
         mask: ``(H, W)``; what is not 0 is lesion.
+
+    Example:
+        >>> encode_mask(np.ones((40, 60), np.uint8))[1:4]
+        b'PNG'
     """
     height, width = mask.shape
     # rows unfiltered: Pillow and libpng try five filters on every row, which helps photos, costs a mask two thirds of
@@ -70,6 +77,9 @@ def check_stems(paths: Iterable[str | os.PathLike[str]]) -> None:
 
     Raises:
         InputError: two photos differ only in folder or suffix.
+
+    Example:
+        >>> check_stems(["a/first.jpg", "a/second.jpg"])
     """
     seen: dict[str, str] = {}
     for given in paths:
@@ -98,6 +108,13 @@ class SaveMaskd(SaveImaged):
 
     Raises:
         InputError: the photo's name is unknown or taken, or the channels aren't as many as the names.
+
+    Example:
+        >>> from monai.data import MetaTensor
+        >>> mask = MetaTensor(torch.ones(1, 40, 60, dtype=torch.uint8), meta={"filename_or_obj": "photo.jpg"})
+        >>> _ = SaveMaskd(output_dir="masks")({"pred": mask})
+        >>> os.listdir("masks")
+        ['photo_segmentation.png']
     """
 
     def __init__(
