@@ -1,4 +1,4 @@
-"""Errors that a person can act on, where MONAI's command line would print a traceback."""
+"""How a bundle behaves under ``python -m monai.bundle run``: its overrides, and its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from dermaseg_monai.bundle.overrides import under_bundle_run
+from dermaseg_monai.bundle.overrides import take_as_typed, under_bundle_run, warn_unknown_overrides
 from dermaseg_monai.utils.errors import LEFT_OUT, STOPPED, explained
 
 
@@ -28,6 +28,17 @@ def install_error_messages() -> None:
             print(f"error: {found}", file=sys.stderr)
 
     sys.excepthook = hook
+
+
+def set_up() -> None:
+    """What every config of a bundle does first: errors in one sentence, and overrides taken as they were typed.
+
+    Raises:
+        InputError: an id takes no such value.
+    """
+    install_error_messages()
+    warn_unknown_overrides()
+    take_as_typed()
 
 
 def exit_on_left_out(loader: Any) -> None:

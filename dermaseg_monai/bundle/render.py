@@ -20,6 +20,8 @@ from dermaseg_monai.bundle.metadata import metadata
 from dermaseg_monai.bundle.published_weights import CHECKPOINTS
 from dermaseg_monai.utils.files import write_text
 
+_COLUMNS = 120
+
 BASE = resources.files("dermaseg_monai.bundle") / "base"
 """The files that every bundle is made of."""
 
@@ -33,7 +35,7 @@ _ENCODER = {
     "encoder_start": "$weights.encoder_start(@encoder_weights, @start_from, @ckpt_dir, flags.is_on(@resume))",
     "encoder_rate": 1.0,
     "optimizer#params": "$engines.parameter_groups(@network, @optimizer#lr * @encoder_rate)",
-    "+train#handlers#ResumableCheckpoint#settings": {"encoder_rate": "@encoder_rate"},
+    "+recipe": {"encoder_rate": "@encoder_rate"},
 }
 """What train.json of a bundle with a pretrained encoder has beside the start's weights."""
 
@@ -139,8 +141,46 @@ def _base(name: str) -> dict[str, Any]:
 
 
 def as_text(content: Any) -> str:
-    """A config as it stands in a rendered file."""
-    return json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+    """A config as it stands in a rendered file, in lines of 120 columns.
+
+    What holds nothing but values and lists of values stands on one line where that is long enough; otherwise a
+    component's ``_target_`` has the first line, and its arguments share the next ones.
+    """
+    return _formatted(content, 0, 0) + "\n"
+
+
+def _formatted(value: Any, indent: int, used: int) -> str:
+    """JSON of a value whose first line begins after ``used`` columns, and which is followed by a comma at most."""
+    line = _json(value)
+    if not isinstance(value, (dict, list)) or not value:
+        return line
+    shallow = not any(map(_nests, value.values() if isinstance(value, dict) else value))
+    if shallow and used + len(line) < _COLUMNS:
+        return line
+    inner = " " * (indent + 4)
+    if isinstance(value, list):
+        rows = [_formatted(item, indent + 4, indent + 4) for item in value]
+        return "[\n" + ",\n".join(inner + row for row in rows) + f"\n{' ' * indent}]"
+    rows = []
+    for key, item in value.items():
+        row = f"{_json(key)}: "
+        row += _formatted(item, indent + 4, indent + 4 + len(row))
+        if shallow and rows and "_target_" not in rows[-1] and indent + 7 + len(rows[-1] + row) < _COLUMNS:
+            rows[-1] += f", {row}"
+        else:
+            rows.append(row)
+    return "{\n" + ",\n".join(inner + row for row in rows) + f"\n{' ' * indent}}}"
+
+
+def _nests(value: Any) -> bool:
+    """Whether a value is more than a list of values."""
+    if isinstance(value, list):
+        return any(isinstance(item, (dict, list)) for item in value)
+    return isinstance(value, dict) and bool(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _readme(bundle: Bundle) -> str:

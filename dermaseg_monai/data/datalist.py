@@ -112,7 +112,8 @@ def _check_apart(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) ->
     seen: dict[str, Path] = {}
     for folder, content in zip(folders, contents, strict=True):
         _check_ids(folder / isic2018.DATALIST_NAME, content)
-        entries = [item for section in isic2018.SECTIONS for item in content.get(section) or ()]
+        sections = (content.get(section) for section in isic2018.SECTIONS)
+        entries = [item for section in sections if isinstance(section, list) for item in section]
         for name in {
             item["id"] for item in entries if isinstance(item, dict) and isinstance(item.get("id"), str)
         }:

@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from queue import Queue
+from typing import Any
 
 import torch
+from monai.transforms import Randomizable, Transform
 from torch.utils.data import Dataset
 
 from dermaseg_monai.data.pixel_cache import Item, PixelCache, open_pixel_cache
 from dermaseg_monai.utils.distributed import check_shares, rank, world_size
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 Batch = dict[str, torch.Tensor]
 
@@ -90,7 +93,9 @@ class BatchLoader:
         dataset: where the pixels are.
         batch_size: images per batch and process.
         transform: deterministic transform of a whole batch, such as normalisation.
-        augment: random transform ``(batch, generator) -> batch`` of a whole batch, before ``transform``.
+        augment: random transforms, applied in turn before ``transform``: MONAI's dictionary transforms, to each item
+            by itself, and functions ``(batch, generator) -> batch`` of a whole batch, such as
+            :class:`~dermaseg_monai.transforms.BatchAugment`.
         shuffle: draw in a new random order each epoch.
         seed: start of all randomness.
         weights: relative probability of each item, with ``shuffle``; drawn with replacement. ``None`` draws
@@ -106,7 +111,7 @@ class BatchLoader:
         dataset: ResidentDataset,
         batch_size: int,
         transform: Callable[[Batch], Batch],
-        augment: Callable[[Batch, torch.Generator], Batch] | None = None,
+        augment: Sequence[Callable[..., Batch]] = (),
         shuffle: bool = False,
         seed: int = 0,
         weights: Sequence[float] | torch.Tensor | None = None,
@@ -141,10 +146,17 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator(self.dataset.device)
         generator.manual_seed(_mix(self.seed, self.epoch, 1 + rank()))
+        for place, augment in enumerate(self.augment):
+            if isinstance(augment, Randomizable):
+                augment.set_random_state(_mix(self.seed, self.epoch, 1 + rank(), place) % 2**32)
         batches = self._share(self._order()).split(self.batch_size)[: len(self)]
         for batch in self._prefetched(batches) if self.dataset.streams else map(self.dataset.gather, batches):
-            if self.augment is not None:
-                batch = self.augment(batch, generator)
+            for augment in self.augment:
+                batch = (
+                    _each_item(augment, batch)
+                    if isinstance(augment, Transform)
+                    else augment(batch, generator)
+                )
             yield self.transform(batch)
 
     def _order(self) -> torch.Tensor:
@@ -195,6 +207,13 @@ class BatchLoader:
                 while not queue.empty():
                     queue.get()
                 worker.join(timeout=0.05)
+
+
+def _each_item(transform: Callable[[Any], Any], batch: Batch) -> Batch:
+    """Apply a transform of one item to each item of a batch."""
+    length = len(next(iter(batch.values())))
+    done = [transform({key: value[index] for key, value in batch.items()}) for index in range(length)]
+    return {key: torch.stack([plain(item[key]) for item in done]) for key in done[0]}
 
 
 def _mix(*numbers: int) -> int:

@@ -20,6 +20,7 @@ from dermaseg_monai.handlers.step_events import StepEvents
 from dermaseg_monai.handlers.thresholds import FitThresholds, stored_thresholds
 from dermaseg_monai.handlers.training_log import TrainingLog
 from dermaseg_monai.handlers.training_report import TrainingReport
+from dermaseg_monai.handlers.uncertainty_report import UncertaintyReport
 from dermaseg_monai.handlers.uncertainty_scores import UncertaintyScores, risk_coverage
 from dermaseg_monai.handlers.weight_average import UpdateAverage, WeightAverage
 
@@ -39,6 +40,7 @@ __all__ = [
     "StepEvents",
     "TrainingLog",
     "TrainingReport",
+    "UncertaintyReport",
     "UncertaintyScores",
     "UpdateAverage",
     "WeightAverage",

@@ -6,7 +6,7 @@ from typing import Any
 
 from ignite.engine import Events
 from monai.handlers import LrScheduleHandler
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 
 from dermaseg_monai.handlers.step_events import StepEvents
 from dermaseg_monai.utils.errors import InputError
@@ -18,10 +18,13 @@ class LearningRate(LrScheduleHandler):
     Args:
         lr_scheduler: any of PyTorch's; ``ReduceLROnPlateau`` (with ``mode="max"``) is told the key metric.
         validator: the evaluator whose key metric counts.
-        epoch_level: step after each epoch, or else after each step that the optimiser took.
+        epoch_level: step after each epoch, or else after each step that the optimiser took; None asks the schedule:
+            one-cycle and cyclic schedules count steps, all others epochs.
     """
 
-    def __init__(self, lr_scheduler: Any, validator: Any, epoch_level: bool = True) -> None:
+    def __init__(self, lr_scheduler: Any, validator: Any, epoch_level: bool | None = None) -> None:
+        if epoch_level is None:
+            epoch_level = not isinstance(lr_scheduler, (OneCycleLR, CyclicLR))
         plateau = isinstance(lr_scheduler, ReduceLROnPlateau)
         super().__init__(
             lr_scheduler,

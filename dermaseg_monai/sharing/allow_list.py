@@ -12,7 +12,6 @@ def _words(text: str) -> frozenset[str]:
 OWN_MODULES = (
     "dermaseg_monai.bundle.calibration",
     "dermaseg_monai.bundle.command_line",
-    "dermaseg_monai.bundle.overrides",
     "dermaseg_monai.bundle.published_weights",
     "dermaseg_monai.bundle.weights",
     "dermaseg_monai.data.class_weights",
@@ -30,7 +29,6 @@ OWN_MODULES = (
     "dermaseg_monai.transforms",
     "dermaseg_monai.utils.flags",
     "dermaseg_monai.utils.precision",
-    "dermaseg_monai.visualize",
 )
 """Modules whose classes and functions may be used.
 

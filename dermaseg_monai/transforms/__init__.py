@@ -18,6 +18,7 @@ from dermaseg_monai.transforms.normalise import (
 from dermaseg_monai.transforms.outlines import InnerOuterd, MeasureBandd, SaveOutlinesd
 from dermaseg_monai.transforms.photo import LoadMaskd, LoadPhotod
 from dermaseg_monai.transforms.postprocess import (
+    CleanMaskd,
     Closingd,
     FillHolesd,
     ForegroundProbabilityd,
@@ -34,6 +35,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "BatchAugment",
+    "CleanMaskd",
     "Closingd",
     "CropLensd",
     "Entropyd",

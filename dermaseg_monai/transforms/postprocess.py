@@ -14,6 +14,7 @@ from monai.transforms import MapTransform
 
 from dermaseg_monai.transforms.regions import Regions
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.flags import is_on
 from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_channels
 from dermaseg_monai.utils.tensors import plain, with_meta_of
 
@@ -206,6 +207,49 @@ class RemoveSmalld(_Maskd):
     def _change(self, mask: np.ndarray, index: int) -> None:
         regions = Regions(mask, diagonal=True)
         regions.paint(regions.areas < _of_channel(self.min_share, index) * mask.size, mask, False)
+
+
+class CleanMaskd(MapTransform):
+    """Clean masks by any of the five steps below, in their order; a step that is off costs nothing.
+
+    Args:
+        keys: masks (C, H, W).
+        opening: radius of a morphological opening, see :class:`Openingd`; 0 leaves it out.
+        closing: radius of a morphological closing, see :class:`Closingd`; 0 leaves it out.
+        remove_small: smallest region as a share of the mask, see :class:`RemoveSmalld`; 0 leaves it out.
+        largest_component: keep the largest region alone, see :class:`LargestComponentd`.
+        fill_holes: fill what is enclosed, see :class:`FillHolesd`.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: a setting is out of range, or a switch is neither on nor off.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        opening: float = 0.0,
+        closing: float = 0.0,
+        remove_small: float = 0.0,
+        largest_component: bool | str = False,
+        fill_holes: bool | str = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        steps: list[tuple[object, Any]] = [
+            (opening, lambda: Openingd(keys, opening, allow_missing_keys)),
+            (closing, lambda: Closingd(keys, closing, allow_missing_keys)),
+            (remove_small, lambda: RemoveSmalld(keys, remove_small, allow_missing_keys)),
+            (is_on(largest_component), lambda: LargestComponentd(keys, allow_missing_keys)),
+            (is_on(fill_holes), lambda: FillHolesd(keys, allow_missing_keys)),
+        ]
+        self.steps = [make() for wanted, make in steps if wanted]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        items = dict(data)
+        for step in self.steps:
+            items = step(items)
+        return items
 
 
 class Openingd(_Maskd):

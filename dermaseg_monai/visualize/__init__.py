@@ -7,13 +7,12 @@ from dermaseg_monai.visualize.colours import COLOURS
 from dermaseg_monai.visualize.curves import plot_curves
 from dermaseg_monai.visualize.distribution import attribute_distribution, plot_distribution
 from dermaseg_monai.visualize.panels import Case, draw_panel, spread
-from dermaseg_monai.visualize.uncertainty import UncertaintyReport, plot_uncertainty
+from dermaseg_monai.visualize.uncertainty import plot_uncertainty
 
 __all__ = [
     "COLOURS",
     "AttributeCase",
     "Case",
-    "UncertaintyReport",
     "attribute_distribution",
     "draw_attribute_panel",
     "draw_panel",

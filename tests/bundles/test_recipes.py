@@ -20,7 +20,7 @@ from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.studies.run_bundles import ablation_files
 from dermaseg_monai.transforms import BatchAugment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ASPP = ("attribute_inception_aspp_unet", "attribute_resnet101_aspp_unet")
 PLAIN = {"flip": False, "rotate": 0, "scale": [1.0, 1.0], "shift": 0.0}
 COLOUR = ("brightness", "contrast", "saturation", "hue")

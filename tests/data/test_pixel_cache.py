@@ -16,7 +16,7 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 
-from dermaseg_monai.data import store as store_module
+from dermaseg_monai.data import pixel_cache as pixel_cache_module
 from dermaseg_monai.data.pixel_cache import open_pixel_cache
 from dermaseg_monai.transforms import Fitd, LoadMaskd, LoadPhotod
 from dermaseg_monai.utils.errors import InputError
@@ -222,7 +222,7 @@ def test_two_threads_that_meet_in_the_middle(data, tmp_path) -> None:
 
 
 def test_an_unwritable_cache_falls_back(data, tmp_path, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(store_module.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(pixel_cache_module.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "file").write_text("no folder")
     open_pixel_cache(data, Counted(), tmp_path / "file" / "cache")
     calls = Counted.calls
@@ -236,14 +236,14 @@ def test_an_unwritable_cache_falls_back(data, tmp_path, monkeypatch, caplog) -> 
 def test_a_store_in_a_read_only_folder_is_used(data, tmp_path, monkeypatch) -> None:
     open_pixel_cache(data, Counted(), tmp_path / "cache")
     calls = Counted.calls
-    monkeypatch.setattr(store_module.os, "access", lambda *_: False)
+    monkeypatch.setattr(pixel_cache_module.os, "access", lambda *_: False)
     open_pixel_cache(data, Counted(), tmp_path / "cache")
     assert Counted.calls == calls + 1
 
 
 def test_a_full_disk_is_said_beforehand(data, tmp_path, monkeypatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage._replace(free=100))
+    monkeypatch.setattr(pixel_cache_module.shutil, "disk_usage", lambda _: usage._replace(free=100))
     with pytest.raises(InputError, match=r"^decoding 6 images takes .* --cache_dir elsewhere\.$"):
         open_pixel_cache(data, loading(), tmp_path / "cache")
     assert stores(tmp_path / "cache") == []

@@ -193,7 +193,7 @@ def test_processes_augment_differently(as_process) -> None:
 
 
 def test_memory_map_and_memory_give_the_same(tmp_path) -> None:
-    from tests.data.test_store import loading
+    from tests.data.test_pixel_cache import loading
     from tests.disc_dataset import write_discs
 
     mapped = ResidentDataset(write_discs(tmp_path / "photos", 7), loading(), tmp_path / "cache")

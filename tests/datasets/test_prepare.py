@@ -407,7 +407,7 @@ def test_killed_run_is_taken_up(tmp_path: Path, files: dict[str, bytes]) -> None
     killed = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from dermaseg_monai.data import prepare\n"
+        "from dermaseg_monai.datasets import prepare\n"
         "write, count = Path.write_bytes, [0]\n"
         "def half(path, data):\n"
         "    count[0] += 1\n"

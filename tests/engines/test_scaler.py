@@ -12,10 +12,9 @@ import torch
 from ignite.engine import Events
 
 import dermaseg_monai.engines.trainer as module
-from dermaseg_monai.engines import Trainer
+from dermaseg_monai.engines import OneCycle, Trainer
 from dermaseg_monai.handlers import (
     LearningRate,
-    OneCycle,
     ResumableCheckpoint,
     TrainingLog,
     UpdateAverage,

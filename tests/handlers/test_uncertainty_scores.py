@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dermaseg_monai.handlers import UncertaintyScores, risk_coverage
-from dermaseg_monai.visualize import UncertaintyReport
+from dermaseg_monai.handlers import UncertaintyReport, UncertaintyScores, risk_coverage
 
 
 def test_risk_coverage_by_hand() -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from dermaseg_monai import quantise as module
+from dermaseg_monai.inference import quantise as module
 from dermaseg_monai.inference.quantise import Difference, compare, network_inputs, quantise
 from dermaseg_monai.utils.errors import InputError
 from tests.disc_dataset import write_discs
