@@ -96,7 +96,7 @@ def test_one_protocol_for_every_lesion_architecture() -> None:
     baseline = variant("architecture_64", "lesion_unet")
     assert baseline["image_size"] == [64, 64]
     assert (baseline["max_epochs"], baseline["batch_size"], baseline["data_fraction"]) == (20, 40, 1.0)
-    own = {"network_def", "mode", "loss", "learning_rate", "imports", "train"}
+    own = {"network_def", "mode", "loss", "learning_rate", "imports", "recipe", "train"}
     assert list(baseline["validate"]["key_metric"]) == ["jaccard"]
     own |= {"encoder_weights", "encoder_start", "encoder_rate", "optimizer"}
     for each in study.variants:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.transforms import RandGaussianNoised
 
 from dermaseg_monai.data import resident
 from dermaseg_monai.data.pixel_cache import PixelCache
@@ -79,7 +80,7 @@ def test_augmentation_is_a_function_of_seed_and_epoch() -> None:
         return batch | {"noise": torch.rand(len(batch["image"]), generator=generator)}
 
     def noise(seed: int, epoch: int, skip: int = 0) -> torch.Tensor:
-        loader = BatchLoader(Numbered(12), 4, plain, noisy, shuffle=True, seed=seed)
+        loader = BatchLoader(Numbered(12), 4, plain, [noisy], shuffle=True, seed=seed)
         for _ in range(skip):
             list(loader)
         torch.rand(skip)
@@ -98,7 +99,7 @@ def test_augment_comes_before_transform() -> None:
         Numbered(2),
         2,
         lambda batch: steps.append("transform") or batch,
-        lambda batch, _: steps.append("augment") or batch,
+        [lambda batch, _: steps.append("augment") or batch],
     )
     list(loader)
     assert steps == ["augment", "transform"]
@@ -107,7 +108,7 @@ def test_augment_comes_before_transform() -> None:
 def test_real_augmentation_repeats_bit_for_bit() -> None:
     def epoch() -> list[dict[str, torch.Tensor]]:
         loader = BatchLoader(
-            Numbered(9), 4, NormalisePhotod("image"), BatchAugment(rotate=90, brightness=0.2), shuffle=True
+            Numbered(9), 4, NormalisePhotod("image"), [BatchAugment(rotate=90, brightness=0.2)], shuffle=True
         )
         loader.set_epoch(3)
         return list(loader)
@@ -115,6 +116,22 @@ def test_real_augmentation_repeats_bit_for_bit() -> None:
     for first, second in zip(epoch(), epoch(), strict=True):
         assert first["image"].dtype == torch.float32
         assert all(torch.equal(first[key], second[key]) for key in ("image", "label", "index"))
+
+
+def test_monai_transforms_see_each_image_by_itself() -> None:
+    def epoch(seed: int, number: int) -> list[dict[str, torch.Tensor]]:
+        noise = RandGaussianNoised("image", prob=0.5, std=100.0)
+        loader = BatchLoader(Numbered(40), 8, plain, [BatchAugment(rotate=0), noise], shuffle=True, seed=seed)
+        loader.set_epoch(number)
+        return list(loader)
+
+    batches, again, later = epoch(0, 1), epoch(0, 1), epoch(0, 2)
+    for first, second in zip(batches, again, strict=True):
+        assert torch.equal(first["image"], second["image"])
+    assert not all(torch.equal(a["image"], b["image"]) for a, b in zip(batches, later, strict=True))
+    spread = torch.cat([batch["image"].flatten(1).std(dim=1) for batch in batches])
+    noisy = spread > 0.01  # without noise, an image is its own number everywhere
+    assert 8 <= noisy.sum() <= 32  # some images of a batch, and not others
 
 
 def test_labels_and_index_belong_to_their_images() -> None:
@@ -184,7 +201,7 @@ def test_processes_augment_differently(as_process) -> None:
         draws: list[float] = []
         list(
             BatchLoader(
-                Numbered(4), 2, plain, lambda b, g: draws.append(torch.rand(1, generator=g).item()) or b
+                Numbered(4), 2, plain, [lambda b, g: draws.append(torch.rand(1, generator=g).item()) or b]
             )
         )
         return draws[0]
