@@ -61,6 +61,7 @@ class Commands:
         groups: str | None = None,
         folds: int | None = None,
         soft_masks: bool = False,
+        audit: str | None = None,
     ) -> None:
         """Turn the photos and masks of a data set into a folder that every bundle trains on.
 
@@ -75,6 +76,7 @@ class Commands:
             groups: CSV file with the patient or lesion of each id, whose photos stay in one section.
             folds: also divide the training section into so many folds.
             soft_masks: take masks of grey levels, of which 128 of 255 and more is lesion.
+            audit: decisions.csv of dermaseg audit, by which masks are left out or replaced.
         """
         from dermaseg_monai.datasets import prepare
 
@@ -89,6 +91,7 @@ class Commands:
             groups=groups,
             folds=folds,
             soft_masks=soft_masks,
+            audit=audit,
         )
         print(summary)
         if summary.left_out:
@@ -232,6 +235,38 @@ class Commands:
             print(calibrate(bundle, dataset_dir, level, tolerance, **overrides))
         else:
             print(json.dumps(check_calibration(bundle, dataset_dir, output, check, **overrides), indent=2))
+
+    @typed
+    def audit(
+        self,
+        dataset_dir: str,
+        output: str,
+        bundle: str | None = None,
+        runs: str | None = None,
+        masks: str | None = None,
+        section: str = "validation",
+        count: int = 100,
+        **overrides: Any,
+    ) -> None:
+        """Rank the given masks that are most likely wrong, and write a gallery in which a person decides on them.
+
+        Args:
+            dataset_dir: prepared folder with lesion masks.
+            output: folder for index.html, audit.csv and pictures.
+            bundle: a bundle that was not trained on the photos of the section, by name or folder.
+            runs: or the folder of a cross-validation, whose folds predict the training photos.
+            masks: or a folder of predicted masks or grey probabilities.
+            section: training, validation or test, for a bundle and for masks.
+            count: how many masks the gallery shows.
+            **overrides: ids of the bundle's inference.json, such as --device cpu.
+        """
+        from pathlib import Path
+
+        from dermaseg_monai.inference.audit import audit
+
+        table = audit(dataset_dir, output, bundle, runs, masks, section, count, **overrides)
+        print(table.head(20).to_string(index=False, float_format="{:.3f}".format))
+        print(f"{len(table)} masks ranked; decide on them in {Path(output) / 'index.html'}")
 
     @typed
     def dicomweb(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dermaseg_monai.datasets import isic2018
 from dermaseg_monai.datasets.checks import FOLDERS, Pair, remove_temporary, store_pair
+from dermaseg_monai.datasets.decisions import Decisions, read_decisions
 from dermaseg_monai.datasets.groups import members, read_groups
 from dermaseg_monai.datasets.isic2018 import DATALIST_NAME
 from dermaseg_monai.datasets.journal import (
@@ -114,6 +115,7 @@ def prepare(
     groups: str | os.PathLike[str] | None = None,
     folds: int | None = None,
     soft_masks: bool = False,
+    audit: str | os.PathLike[str] | None = None,
 ) -> PrepareSummary:
     """Check the photos and masks of a data set and lay them out for training.
 
@@ -140,6 +142,8 @@ def prepare(
             photos are grouped by lesion without it, where its metadata lies in the source.
         folds: also divide the training section into so many folds, for cross-validation.
         soft_masks: take masks of grey levels, of which 128 of 255 and more is lesion.
+        audit: decisions on lesion masks, see :func:`~dermaseg_monai.datasets.decisions.read_decisions`: photos whose
+            mask is doubted are left out, corrected masks take the place of those given.
 
     Returns:
         Where the datalist lies, how many images each section has, and what was left out and why.
@@ -152,12 +156,14 @@ def prepare(
     options = _Options(task, split, size, soft_masks, strict, workers, folds)
     _check_arguments(source, output, options)
     check_own(output / DATALIST_NAME)
+    decisions = None if audit is None else read_decisions(audit)
     with ExitStack() as stack:
         files = list_files(source, stack)
         form = recognise(files, source, layout)
         found, passed = collect(form, files)
         sections = _sections(form, split)
         _check_found(found, source, task, form, sections)
+        audited = [] if decisions is None else _decide(found, decisions, sections)
         pairs, missing, homes = _pair(found, options, form, sections)
         if strict and missing:
             raise _strict_error(missing[0])
@@ -190,7 +196,7 @@ def prepare(
     datalist = output / DATALIST_NAME
     write_changed(datalist, json.dumps(with_checksum(content), indent=1) + "\n")
     counts = {section: len(names) for section, names in chosen.items()}
-    notes = _notes(good, passed, split, counts, form, group_of)
+    notes = [*audited, *_notes(good, passed, split, counts, form, group_of)]
     return PrepareSummary(datalist, counts, tuple(left_out), reused, tuple(notes))
 
 
@@ -257,6 +263,27 @@ def _check_found(found: Found, source: Path, task: str, form: Layout, sections: 
             "the unpacked folder of that name there"
             + (", for example with `dermaseg download isic2018`." if form is ISIC_2018 else ".")
         )
+
+
+def _decide(found: Found, decisions: Decisions, sections: tuple[str, ...]) -> list[str]:
+    """Change what was found as an audit decided, and say what was changed."""
+    doubted: set[str] = set()
+    corrected: set[str] = set()
+    for (section, role), table in found.items():
+        if section not in sections:
+            continue
+        doubted |= decisions.doubted.intersection(table)
+        for name in decisions.doubted.intersection(table):
+            del table[name]
+        if role == "lesion":
+            replaced = decisions.corrected.keys() & table.keys()
+            table.update({name: decisions.corrected[name] for name in replaced})
+            corrected |= replaced
+    return [
+        f"{_counted(sorted(names), 'image')} {what} by the audit"
+        for names, what in ((doubted, "left out"), (corrected, "with a mask corrected"))
+        if names
+    ]
 
 
 def _pair(

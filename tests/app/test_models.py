@@ -30,10 +30,16 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
     (model, *_) = find_models()
     prediction = model.segment(photo, uncertainty=True)
-    row = predict(photo, tmp_path / "plain").iloc[0]
+    row = predict(photo, tmp_path / "plain", outlines=True).iloc[0]
     assert np.array_equal(prediction.masks[0], read_mask(tmp_path / "plain" / "photo_segmentation.png"))
     assert prediction.masks.any()
     assert prediction.confidence == [pytest.approx(row["confidence"], abs=1e-6)]
+    # the flagship is calibrated
+    assert prediction.unlikeness == pytest.approx(row["unlikeness"], abs=1e-6)
+    assert prediction.outlines is not None
+    for name, outline in zip(("inner", "outer"), prediction.outlines, strict=True):
+        written = read_mask(tmp_path / "plain" / "outlines" / f"photo_{name}.png")
+        assert np.array_equal(outline, written)
 
     predict(photo, tmp_path / "views", flips=["horizontal", "vertical", "both"], uncertainty=True)
     expected = np.asarray(Image.open(tmp_path / "views" / "photo_uncertainty.png"))

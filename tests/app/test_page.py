@@ -149,7 +149,7 @@ def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path
         engine = page.evaluate("fetch('config.json').then((answer) => answer.json())")["engine"]
         # browsers compute in float32, whatever the processor is fast at
         precision = {"amp": False} if engine == "local" else {}
-        expected = predict(photos, tmp_path / "predicted", **precision).set_index("id")
+        expected = predict(photos, tmp_path / "predicted", outlines=True, **precision).set_index("id")
         rows = rows_of(page)
         assert [row["id"] for row in rows] == ["one", "turned"]
         for row in rows:
@@ -165,13 +165,20 @@ def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path
         with zipfile.ZipFile(io.BytesIO(fetched(page, "Everything (zip)"))) as archive:
             assert archive.testzip() is None
             names = set(archive.namelist())
-            endings = ("segmentation.png", "outline.svg", "outline.json", "outline.jpg", "uncertainty.png")
+            outlines = ("inner.png", "outer.png")
+            endings = (
+                *("segmentation.png", "outline.svg", "outline.json", "outline.jpg", "uncertainty.png"),
+                *outlines,
+            )
             assert names == {"measurements.csv"} | {
                 f"{stem}_{ending}" for stem in ("one", "turned") for ending in endings
             }
-            for name in ("one_segmentation.png", "turned_segmentation.png"):
+            for name in (
+                f"{stem}_{end}" for stem in ("one", "turned") for end in ("segmentation.png", *outlines)
+            ):
                 ours = np.asarray(Image.open(archive.open(name)))
-                theirs = np.asarray(Image.open(tmp_path / "predicted" / name))
+                folder = tmp_path / "predicted" / ("outlines" if name.endswith(outlines) else "")
+                theirs = np.asarray(Image.open(folder / name))
                 assert set(np.unique(ours)) == {0, 255}
                 assert (ours == theirs).mean() > 0.998
 
