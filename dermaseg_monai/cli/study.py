@@ -91,7 +91,7 @@ def run_study(
     )
     if dry_run:
         for plan in plans:
-            print(describe_plan(plan, dataset_dir, device, cpus_per_run, gpus_per_run))
+            print(describe_plan(plan, device, cpus_per_run, gpus_per_run))
         return
     if dataset_dir is None:
         raise InputError(

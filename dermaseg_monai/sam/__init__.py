@@ -22,7 +22,6 @@ from dermaseg_monai.sam.from_mask import (
     points_inside,
     prompt_from_mask,
 )
-from dermaseg_monai.sam.jitter_curve import plot_jitter_curve
 from dermaseg_monai.sam.network import SamNetwork
 from dermaseg_monai.sam.preprocess import PREPROCESSING, MedSamPreprocessd, SamPreprocessd
 from dermaseg_monai.sam.prompt import KINDS, Prompt, input_prompts
@@ -65,7 +64,6 @@ __all__ = [
     "input_prompts",
     "jittered_box",
     "load_checkpoint",
-    "plot_jitter_curve",
     "points_beside",
     "points_inside",
     "prepare_prompted_batch",

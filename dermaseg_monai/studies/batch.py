@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.studies.estimate import estimate
 from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.executors import Outcome, places, run_locally, run_on_ray
-from dermaseg_monai.studies.pace import Estimate, duration
+from dermaseg_monai.studies.pace import Estimate, Pace, duration, expected, paces
 from dermaseg_monai.studies.plan import Run, write_study
 from dermaseg_monai.studies.record import read_history
 from dermaseg_monai.studies.time_limit import TimeLimit
@@ -132,38 +131,41 @@ def run_batch(runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
 
 def describe_plan(
     runs: Sequence[Run],
-    dataset_dir: str | None,
     device: str | None,
     cpus: float | None = None,
     gpus: float | None = None,
 ) -> str:
-    """The plan as a table with an estimate of time: a line per run, and what it sums up to.
+    """The plan as a table with an estimate of time by what other runs took: a line per run, and what it sums up to.
 
     Runs that share a device are taken to be as fast as in turn, since how much it gains is not known beforehand.
     """
-    estimates = estimate(runs, dataset_dir, device)
+    known = paces(runs[0].runs_dir)
+    estimates = [_expected(run, known) for run in runs]
     rows = [("run", "status", "epochs", "about", "from")]
     for run, each in zip(runs, estimates, strict=True):
         status = run.status()
         done = len(read_history(run.folder))
-        left = Estimate(0.0, "") if status == "finished" else each
-        about = duration(left.seconds) if left.seconds else "-"
-        rows.append(
-            (run.label, status, f"{done}/{run.planned_epochs}", about, left.source if left.seconds else "")
-        )
+        timed = each is not None and status != "finished" and each.seconds > 0
+        about, source = (duration(each.seconds), each.source) if timed and each else ("-", "")
+        rows.append((run.label, status, f"{done}/{run.planned_epochs}", about, source))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     remaining = [each for run, each in zip(runs, estimates, strict=True) if run.status() != "finished"]
     side_by_side = len(places(device, cpus, gpus))
-    total = sum(each.seconds for each in remaining) / len(places(device))
-    sources = " and ".join(sorted({each.source for each in remaining}))
-    lines.append(
-        f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time: about {duration(total)} "
-        f"(estimated from {sources})"
-        if remaining
-        else f"all {len(runs)} runs are finished"
-    )
-    return "\n".join(lines)
+    if not remaining:
+        return "\n".join([*lines, f"all {len(runs)} runs are finished"])
+    left = f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time"
+    estimated = [each for each in remaining if each is not None]
+    if len(estimated) < len(remaining):
+        return "\n".join([*lines, f"{left}; how long they take is known once a run has finished an epoch"])
+    total = sum(each.seconds for each in estimated) / len(places(device))
+    sources = " and ".join(sorted({each.source for each in estimated}))
+    return "\n".join([*lines, f"{left}: about {duration(total)} (estimated from {sources})"])
+
+
+def _expected(run: Run, known: Sequence[Pace]) -> Estimate | None:
+    """What a run still takes; None where that is not known yet."""
+    return Estimate(0.0, "no training") if run.study.weights is not None else expected(run, known)
 
 
 def _check_device(device: str | None, here: bool) -> None:

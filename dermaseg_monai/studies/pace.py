@@ -13,7 +13,7 @@ from typing import Any
 from dermaseg_monai.studies.plan import Run, is_trained
 from dermaseg_monai.studies.record import read_history, read_record
 
-FORWARD_SHARE = 1 / 3
+_FORWARD_SHARE = 1 / 3
 """Of a training step, what the forward pass takes, which is all that validation does."""
 
 _VALIDATION = 389 / 1816  # images of ISIC 2018 to validate with, for each one to train with
@@ -53,7 +53,7 @@ class Pace:
 
 def work(train: Mapping[str, Any]) -> float:
     """What the time of an epoch grows with: the pixels of its images, by the config of a training."""
-    images = float(train["data_fraction"]) + _VALIDATION * FORWARD_SHARE / int(train["val_interval"])
+    images = float(train["data_fraction"]) + _VALIDATION * _FORWARD_SHARE / int(train["val_interval"])
     return images * math.prod(train["image_size"])
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dermaseg_monai.image_files import Photo, open_photo, read_mask, read_photo
-from dermaseg_monai.transforms.attributes import FitLabelToImaged, IndexMapd, MeasureMaskd
+from dermaseg_monai.transforms.attributes import FitLabelToImaged, IndexMapd
 from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
-from dermaseg_monai.transforms.confidence import MeanProbabilityd, tempered
 from dermaseg_monai.transforms.geometry import Fitd, RestoreSized, fit_mask, fit_photo
 from dermaseg_monai.transforms.lens import CropLensd, find_lens
+from dermaseg_monai.transforms.measure import MeanProbabilityd, MeasureMaskd, tempered
 from dermaseg_monai.transforms.normalise import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -107,39 +107,3 @@ class IndexMapd(MapTransform):
             items[key] = index if meta is None else MetaTensor(index, meta=meta)
         items.pop(self.probability, None)
         return items
-
-
-class MeasureMaskd(MapTransform):
-    """Put the area and the bounding box of each mask under ``measurements``.
-
-    A list of one dictionary per channel: ``area_share`` (of the photo's pixels, 0 to 1) and ``left, top,
-    right, bottom`` in pixels (right and bottom exclusive; None where the mask is empty).
-
-    Args:
-        keys: masks (C, H, W), uint8 of 0 and 1.
-        allow_missing_keys: skip absent keys.
-
-    Example:
-        >>> mask = torch.zeros(1, 10, 10, dtype=torch.uint8)
-        >>> mask[0, 2:4, 3:8] = 1
-        >>> (measured,) = MeasureMaskd()({"pred": mask})["measurements"]
-        >>> print(measured["area_share"], measured["left"], measured["top"], measured["right"], measured["bottom"])
-        0.1 3 2 8 4
-    """
-
-    def __init__(self, keys: KeysCollection = "pred", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        items = dict(data)
-        for key in self.key_iterator(items):
-            items["measurements"] = [_measurement(mask) for mask in plain(items[key]).numpy() > 0]
-        return items
-
-
-def _measurement(mask: np.ndarray) -> dict[str, Any]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (None,) * 4
-    return {"area_share": np.count_nonzero(mask) / mask.size} | dict(
-        zip(("left", "top", "right", "bottom"), box, strict=True)
-    )

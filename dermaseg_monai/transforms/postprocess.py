@@ -252,7 +252,27 @@ class CleanMaskd(MapTransform):
         return items
 
 
-class Openingd(_Maskd):
+class _Discd(_Maskd):
+    """A morphological change of masks by a disc."""
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        radius: float | Sequence[float] = 0.005,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
+
+    def _change(self, mask: np.ndarray, index: int) -> None:
+        mask[:] = self._by_disc(mask, _of_channel(self.radius, index) * math.hypot(*mask.shape))
+
+    @abstractmethod
+    def _by_disc(self, mask: np.ndarray, radius: float) -> np.ndarray:
+        """The changed mask; the radius is in pixels."""
+
+
+class Openingd(_Discd):
     """Open each channel by a disc: remove what the disc doesn't fit into, spurs and specks.
 
     What lies beyond the photo is taken as a continuation, so masks that reach its edge stay there.
@@ -273,21 +293,11 @@ class Openingd(_Maskd):
         tensor(21)
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection = "pred",
-        radius: float | Sequence[float] = 0.005,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
-
-    def _change(self, mask: np.ndarray, index: int) -> None:
-        radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
-        mask[:] = _dilated(~_dilated(~mask, radius), radius)
+    def _by_disc(self, mask: np.ndarray, radius: float) -> np.ndarray:
+        return _dilated(~_dilated(~mask, radius), radius)
 
 
-class Closingd(_Maskd):
+class Closingd(_Discd):
     """Close each channel by a disc: fill gaps, notches and holes that the disc doesn't fit into.
 
     What lies beyond the photo is taken as a continuation, so nothing is added along its edge for its sake.
@@ -309,18 +319,8 @@ class Closingd(_Maskd):
         tensor(398)
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection = "pred",
-        radius: float | Sequence[float] = 0.005,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.radius = _checked("radius", radius, 0.1, "of the photo's diagonal")
-
-    def _change(self, mask: np.ndarray, index: int) -> None:
-        radius = _of_channel(self.radius, index) * math.hypot(*mask.shape)
-        mask[:] = ~_dilated(~_dilated(mask, radius), radius)
+    def _by_disc(self, mask: np.ndarray, radius: float) -> np.ndarray:
+        return ~_dilated(~_dilated(mask, radius), radius)
 
 
 def _checked(name: str, values: float | Sequence[float], highest: float, unit: str) -> list[float]:

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
 
-from dermaseg_monai.transforms.confidence import tempered
+from dermaseg_monai.transforms.measure import tempered
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import atomic_path, stem_of
 from dermaseg_monai.utils.tensors import plain

@@ -91,7 +91,7 @@ def test_encoder_weights_of_a_whole_batch(
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
     monkeypatch.setattr("torch.hub.download_url_to_file", None)
     run_study("architecture", seeds=0, variants="lesion_mobilenetv2_unet", dry_run=True, device="cpu")
-    assert "a short timing" in capsys.readouterr().out
+    assert "known once a run has finished an epoch" in capsys.readouterr().out
 
 
 def test_the_last_lines_name_what_is_left_of_each_study(

@@ -20,7 +20,7 @@ def plot_jitter_curve(table: pd.DataFrame, path: str | os.PathLike[str]) -> None
     """Draw the scores of the oracle's box over its jitter, with those of the predicted box as level lines.
 
     Args:
-        table: what :meth:`~dermaseg_monai.sam.comparison.PromptComparison.run` gives.
+        table: what ``dermaseg compare_prompts`` writes, a row of mean scores per kind, source and jitter of a prompt.
         path: the PNG to write.
     """
     boxes = table[table["kind"] == "box"]
