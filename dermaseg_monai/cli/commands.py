@@ -200,6 +200,9 @@ class Commands:
             table = predict(photos, output, bundle=bundle, **overrides)
         count = table["id"].nunique()
         print(f"{count} photos segmented: masks, overlays and predictions.csv in {output}")
+        unlike = table.loc[table["unlikeness"] > 1, "id"].nunique() if "unlikeness" in table else 0
+        if unlike:
+            print(f"{unlike} of them are unlike the training photos: do not rely on the masks with a warning")
         failures = Path(output) / "failures.csv"
         if failures.is_file():
             print(f"photos that could not be read are listed in {failures}")

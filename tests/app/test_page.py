@@ -358,6 +358,22 @@ def test_a_token_is_asked_for(tmp_path: Path, photos: Path) -> None:
         assert "Traceback" not in "".join(app.output)
 
 
+def test_doubt_is_shown(app: Served, photos: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "noise.png")
+    with open_page() as page:
+        drop(page, app.url, photos / "noise.png")
+        assert "Do not rely on the outline" in page.locator("#panel").inner_text()
+        page.get_by_role("button", name="Remove this photo").click()
+        page.locator("#files").set_input_files(photos / "one.jpg")
+        page.wait_for_selector("#status[data-state=done]")
+        page.locator("input[value=bounds]").click()
+        page.locator(".legend:not(:empty)").wait_for()
+        legend = page.locator(".legend").inner_text()
+        assert "Inner: within the lesion" in legend
+        assert "Outer: around the lesion" in legend
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_barrier(place: str, scheme: str, axe: str, photos: Path) -> None:
     with open_page(color_scheme=scheme) as page:

@@ -12,8 +12,10 @@ from PIL import Image
 from scipy import ndimage
 
 from dermaseg_monai.cli.commands import Commands
+from dermaseg_monai.datasets.decisions import read_decisions
 from dermaseg_monai.inference.audit import audit, suspicion
 from dermaseg_monai.utils.errors import InputError
+from tests.browser import open_page
 from tests.disc_dataset import write_dataset, write_discs
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -65,6 +67,23 @@ def test_planted_errors_come_first(planted: tuple[Path, Path, list[str]], tmp_pa
         assert (tmp_path / "audit" / "pictures" / f"{name}.jpg").is_file()
         assert f'name="{name}" value="doubt"' in page
     assert len(list((tmp_path / "audit" / "pictures").iterdir())) == 5
+
+
+def test_the_gallery_saves_what_is_decided(planted: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+    dataset, predictions, _ = planted
+    first, second = audit(dataset, tmp_path / "audit", masks=predictions, count=3)["id"][:2]
+    with open_page() as page:
+        page.goto((tmp_path / "audit" / "index.html").as_uri())
+        page.locator(f"input[name='{first}'][value=doubt]").check()
+        page.locator(f"input[name='{second}'][value=accept]").check()
+        page.reload()  # decisions are kept
+        assert page.get_by_role("status").inner_text() == "2 of 3 decided"
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save decisions.csv").click()
+        assert download.value.suggested_filename == "decisions.csv"
+        saved = Path(download.value.path())
+        assert saved.read_text() == f"id,decision\n{first},doubt\n{second},accept\n"
+        assert read_decisions(saved).doubted == {first}
 
 
 def test_suspicion() -> None:
@@ -154,8 +173,6 @@ def test_decisions_reach_the_prepared_folder(tmp_path: Path, capsys: pytest.Capt
     ],
 )
 def test_bad_decisions(rows: str | None, message: str, tmp_path: Path) -> None:
-    from dermaseg_monai.datasets.decisions import read_decisions
-
     if rows is not None:
         (tmp_path / "decisions.csv").write_text(f"id,decision\n{rows}\n")
     with pytest.raises(InputError, match=message):

@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 
 from dermaseg_monai.bundle.calibration import Calibration, fit_features, stored_calibration
+from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.handlers.prediction_table import UNLIKE
 from dermaseg_monai.inference.calibrate import calibrate, check_calibration
 from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.utils.errors import InputError, explained
+from dermaseg_monai.utils.files import read_table
 from tests.disc_dataset import write_dataset
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 
@@ -50,7 +52,9 @@ def test_what_is_stored(bundle: Path) -> None:
     assert stored_calibration(bundle / "models", alone=False) == Calibration()
 
 
-def test_prediction_tells_its_doubt(bundle: Path, dataset: Path, tmp_path: Path) -> None:
+def test_prediction_tells_its_doubt(
+    bundle: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     listed = json.loads((dataset / "datalist.json").read_text())["validation"]
@@ -58,7 +62,9 @@ def test_prediction_tells_its_doubt(bundle: Path, dataset: Path, tmp_path: Path)
         (photos / item["image"]).write_bytes((dataset / item["image"]).read_bytes())
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(photos / "noise.png")
-    table = predict(photos, tmp_path / "out", bundle=str(bundle), outlines=True).set_index("id")
+    Commands().predict(str(photos), str(tmp_path / "out"), bundle=str(bundle), outlines=True)
+    assert "of them are unlike the training photos" in capsys.readouterr().out
+    table = read_table(tmp_path / "out" / "predictions.csv").set_index("id")
     # the limit is a quantile of the validation photos
     known = table.loc[[item["id"] for item in listed]]
     assert known["unlikeness"].max() == pytest.approx(1, abs=0.05)

@@ -81,6 +81,13 @@ def test_masks_are_those_of_the_bundle(server: Server, python: str, tmp_path: Pa
         np.testing.assert_array_equal(mask, own[f"{name}_segmentation"] // 255)
 
 
+def test_the_answer_tells_its_doubt(server: Server) -> None:
+    answer = server.ask("POST", f"/infer/{TINY}?image={NAMES[0]}&output=json").json()
+    (confidence,) = answer["confidence"]
+    assert 0.5 <= confidence <= 1
+    assert "unlikeness" not in answer  # the bundle is not calibrated
+
+
 def test_an_uploaded_photo_is_segmented_like_a_stored_one(server: Server) -> None:
     stored = server.mask(TINY, NAMES[2])
     content = (server.studies / f"{NAMES[2]}.JPG").read_bytes()
