@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import dermaseg_monai.handlers
 import dermaseg_monai.losses
 import dermaseg_monai.networks
+import dermaseg_monai.transforms
 from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.bundle.definition import Bundle
 from dermaseg_monai.bundle.render import render
@@ -145,6 +147,8 @@ def test_reference_names_every_config_id(config: str) -> None:
         ("networks", dermaseg_monai.networks.__all__),
         ("losses", [name for name in dermaseg_monai.losses.__all__ if name != "contour_band"]),
         ("metrics", [*METRICS, *REDUCTIONS]),
+        ("transforms", dermaseg_monai.transforms.__all__),
+        ("handlers", dermaseg_monai.handlers.__all__),
         (
             "cli",
             [f"dermaseg {name.replace('_', '-')}" for name in vars(Commands) if not name.startswith("_")],
