@@ -223,6 +223,11 @@ class CleanMaskd(MapTransform):
 
     Raises:
         InputError: a setting is out of range, or a switch is neither on nor off.
+
+    Example:
+        >>> mask = torch.tensor([[[1, 0, 1, 1]]], dtype=torch.uint8)
+        >>> CleanMaskd(largest_component=True)({"pred": mask})["pred"]
+        tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
     """
 
     def __init__(
