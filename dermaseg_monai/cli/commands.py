@@ -344,6 +344,8 @@ class Commands:
         task: str = "lesion",
         surface_tolerance: float = 0.01,
         pixels_per_mm: float | None = None,
+        strata: bool = False,
+        metadata: str | None = None,
     ) -> None:
         """Score the masks that any program saved, and compare two programs on the same photos.
 
@@ -356,15 +358,23 @@ class Commands:
             task: lesion, or attribute for masks named <id>_attribute_<attribute>.png.
             surface_tolerance: how far a boundary may be off for the surface Dice, as a share of the diagonal.
             pixels_per_mm: the scale of all photos, for distances in mm.
+            strata: also say for which photos the masks are worse, in strata.html.
+            metadata: CSV file with a column of ids, whose other columns make further strata.
         """
         from dermaseg_monai.evaluation.against import compare_masks
         from dermaseg_monai.evaluation.masks import evaluate_masks
+        from dermaseg_monai.evaluation.report import report_strata
+        from dermaseg_monai.utils.errors import InputError
 
+        if task != "lesion" and (strata or metadata):
+            raise InputError("--strata and --metadata are of lesion masks; leave out --task attribute.")
         folder = output or f"{masks.rstrip('/')}_scores"
         options = (dataset_dir, section, task, surface_tolerance, pixels_per_mm)
         scores = evaluate_masks(masks, folder, *options)
         if against is not None:
             print(compare_masks(scores, against, folder, *options))
+        if strata or metadata is not None:
+            print(report_strata(scores, masks, folder, dataset_dir, section, metadata))
 
     @typed
     def quantise(

@@ -30,27 +30,17 @@ def read_groups(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         InputError: the file cannot be read, lacks a column, or has one id in two groups.
     """
-    path = Path(path).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise InputError(f"the table of groups {path} cannot be read ({error.strerror}).") from None
-    first = text.split("\n", 1)[0]
-    rows = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
-    header = [name.strip().lower() for name in next(rows, [])]
-    columns = [next((name for name in known if name in header), None) for known in (_IDS, _GROUPS)]
-    if columns[0] is None or columns[1] is None:
+    header, id_column, rows = read_photo_table(path, "of groups")
+    group_column = next((name for name in _GROUPS if name in header), None)
+    if group_column is None:
         raise InputError(
-            f"{path} has the columns {', '.join(header) or 'none'}; it needs one called id or image_id, and one called "
+            f"{path} has the columns {', '.join(header)}; it needs one called id or image_id, and one called "
             "patient_id, lesion_id or group."
         )
-    places = [header.index(str(name)) for name in columns]
+    places = header.index(id_column), header.index(group_column)
     groups: dict[str, str] = {}
     for row in rows:
-        if len(row) <= max(places):
-            continue
-        name, group = (row[place].strip() for place in places)
-        name = as_text(PurePosixPath(name).stem if is_photo_name(name) else name)
+        name, group = (row[place] for place in places)
         if not name or not group:
             continue
         if groups.setdefault(name, group) != group:
@@ -58,6 +48,41 @@ def read_groups(path: str | os.PathLike[str]) -> dict[str, str]:
                 f"{path} has {name} in the groups {groups[name]} and {group}; a photo is in one."
             )
     return groups
+
+
+def read_photo_table(path: str | os.PathLike[str], what: str) -> tuple[list[str], str, list[list[str]]]:
+    """Read a table of photos.
+
+    Args:
+        path: CSV file (separated by commas, semicolons or tabs) with a header: a column ``id`` (or ``image_id``,
+            ``isic_id``, ``image`` ...), and any others.
+        what: it is a table, such as "of groups", for messages.
+
+    Returns:
+        The names of the columns in small letters, the name of the column of ids, and the rows, without spaces around
+        the values; endings of photos are cut off ids, and rows that are too short are left out.
+
+    Raises:
+        InputError: the file cannot be read, or has no column of ids.
+    """
+    path = Path(path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise InputError(f"the table {what} {path} cannot be read ({error.strerror}).") from None
+    first = text.split("\n", 1)[0]
+    lines = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
+    header = [name.strip().lower() for name in next(lines, [])]
+    column = next((name for name in _IDS if name in header), None)
+    if column is None:
+        raise InputError(
+            f"{path} has the columns {', '.join(header) or 'none'}; it needs one called id or image_id."
+        )
+    place = header.index(column)
+    rows = [[value.strip() for value in line] for line in lines if len(line) >= len(header)]
+    for row in rows:
+        row[place] = as_text(PurePosixPath(row[place]).stem if is_photo_name(row[place]) else row[place])
+    return header, column, [row[: len(header)] for row in rows]
 
 
 def members(groups: Mapping[str, str]) -> list[tuple[str, ...]]:

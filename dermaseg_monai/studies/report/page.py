@@ -131,19 +131,22 @@ def render_page(
         if references and variant.name != study.baseline:
             reference = references.get(run.seed) or next(iter(references.values()))
             changes.append((variant, differences(run, reference)))
-    return _template().render(
+    return page_template((_TEMPLATES / "study.html.j2").read_text(encoding="utf-8")).render(
         study=study,
         titles=titles,
         headline=headline(study, analysis),
         metrics=[_table(study, analysis, metric) for metric in dict.fromkeys(analysis.summary["metric"])],
         plots=[
-            {"plot": plot, "light": _uri(plot.svg("light")), "dark": _uri(plot.svg("dark"))} for plot in plots
+            {"plot": plot, "light": data_uri(plot.svg("light")), "dark": data_uri(plot.svg("dark"))}
+            for plot in plots
         ],
         panels=[
             {
                 "image": panel.image,
                 "spread": panel.spread,
-                "tiles": [(tile.title, tile.score, _uri(tile.jpeg, "image/jpeg")) for tile in panel.tiles],
+                "tiles": [
+                    (tile.title, tile.score, data_uri(tile.jpeg, "image/jpeg")) for tile in panel.tiles
+                ],
             }
             for panel in panels
         ],
@@ -155,8 +158,7 @@ def render_page(
         planned=len(study.variants) * len(study.seeds),
         resamples=RESAMPLES,
         version=dermaseg_monai.__version__,
-        css=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "study.js").read_text(encoding="utf-8")),
+        **page_parts(),
     )
 
 
@@ -245,7 +247,8 @@ def _shown(value: Any) -> str | None:
     return None if value is _ABSENT else json.dumps(value, ensure_ascii=False)
 
 
-def _uri(content: bytes, kind: str = "image/svg+xml") -> str:
+def data_uri(content: bytes, kind: str = "image/svg+xml") -> str:
+    """A picture as an address that holds it."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -258,6 +261,10 @@ def _score(value: float, digits: int = 4) -> str:
 
 def _signed(value: float) -> str:
     return _NONE if pd.isna(value) else f"{value:+.4f}".replace("-", _MINUS)
+
+
+def _percent(value: float) -> str:
+    return _NONE if pd.isna(value) else f"{100 * value:.1f} %"
 
 
 def _probability(value: float) -> str:
@@ -277,15 +284,25 @@ FORMATS: dict[str, Callable[..., str]] = {
     "score": _score,
     "signed": _signed,
     "p": _probability,
+    "percent": _percent,
     "millions": _millions,
 }
 """How numbers are written in pages, by the name that the template uses."""
 
 
+def page_parts() -> dict[str, Markup]:
+    """The style and the script that the project's pages share, by the name that templates use."""
+    return {
+        name: Markup((_TEMPLATES / file).read_text(encoding="utf-8"))
+        for name, file in (("css", "study.css"), ("script", "study.js"))
+    }
+
+
 @cache
-def _template() -> Template:
+def page_template(text: str) -> Template:
+    """A page's template, with the project's formats of numbers."""
     environment = Environment(
         undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FORMATS | {"unbroken": _unbroken}
-    return environment.from_string((_TEMPLATES / "study.html.j2").read_text(encoding="utf-8"))
+    return environment.from_string(text)
