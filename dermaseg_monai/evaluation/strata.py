@@ -30,7 +30,7 @@ FAILED = 0.65
 LEAST = 10
 """Photos that a stratum needs; of fewer, a mean says little and the bootstrap less."""
 
-_MOST = 12  # values of a column of words; with more it names photos or patients rather than kinds
+_MOST = 20  # values of a column of words; with more it names photos or patients rather than kinds
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def strata_of(features: pd.DataFrame) -> list[Stratum]:
     Numbers of more than six values make quarters of the photos. The individual typology angle has the named classes of
     its authors; contact with the edge, several regions and the lens's border are there or not. A value that fewer than
     ``LEAST`` photos have is joined with other such values; features that then leave fewer than two strata, and words of
-    more than a dozen values, are left out, with a message. Photos without a value are in no stratum of that feature.
+    more than twenty values, are left out, with a message. Photos without a value are in no stratum of that feature.
 
     Args:
         features: a row per photo, a column per feature.
