@@ -213,8 +213,9 @@ def _named(feature: object, values: pd.Series) -> pd.Series:
             )
         }
         return parts.map(names).astype(object)
-    return values.map(lambda value: _number(value, feature) if isinstance(value, float) else value).astype(
-        object
+    numbers = pd.api.types.is_numeric_dtype(values)
+    return values.astype(object).map(
+        lambda value: _number(value, feature) if numbers else value, na_action="ignore"
     )
 
 
