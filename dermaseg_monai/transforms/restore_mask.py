@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from dermaseg_monai.transforms.geometry import RestoreSized
 from dermaseg_monai.transforms.postprocess import Thresholdd
 
-_ROUNDING = np.float32(5e-7)
-"""By how much two ways to compute one probability may differ: a few units in the last place of float32."""
-
 
 def fuse_restoring(transforms: Compose) -> Compose:
     """Have masks restored directly, where a ``Compose`` thresholds what it has just restored.
@@ -59,14 +56,11 @@ class RestoreMaskd(MapTransform):
             window = self.restore.window(items, key)
             thresholds = self.threshold.of_channels(window.shown, key)
             masks = [
-                divide(values, window.size, threshold)
+                divide(values, window.size, threshold).view(np.uint8)
                 for values, threshold in zip(window.shown.cpu(), thresholds, strict=True)
             ]
-            known = [mask for mask in masks if mask is not None]
-            if len(known) < len(masks):
-                return self.threshold(self.restore(data))
             outside = [self.restore.outside >= threshold for threshold in thresholds]
-            stacked = torch.from_numpy(np.stack(known)).to(window.shown.device)
+            stacked = torch.from_numpy(np.stack(masks)).to(window.shown.device)
             restored[key] = window.placed(stacked, outside)
             del items[key]
         rest = RestoreSized(
@@ -75,41 +69,57 @@ class RestoreMaskd(MapTransform):
         return {**rest(items), **restored}
 
 
-def divide(probability: torch.Tensor, size: tuple[int, int], threshold: float) -> NDArray[np.uint8] | None:
+def divide(probability: torch.Tensor, size: tuple[int, int], threshold: float) -> NDArray[np.bool_]:
     """Say which pixels of an enlarged map of probabilities reach a threshold.
 
     Args:
         probability: float32 (h, w), on the CPU.
-        size: (height, width) of the enlarged map, which bilinear interpolation would give.
+        size: (height, width) of the enlarged map, which bilinear interpolation by PyTorch would give.
         threshold: from which on a pixel counts.
 
     Returns:
-        uint8 (height, width) of 0 and 1; None where a pixel is so near the threshold that rounding decides.
+        bool (height, width), as if every pixel had been interpolated.
     """
     rows, (height, width) = len(probability), size
-    across = F.interpolate(probability[None, None], size=(rows, width), mode="bilinear", align_corners=False)
-    values, level = across[0, 0].numpy(), np.float32(threshold)
-    # as PyTorch computes it: where the middle of each row lies between the middles of the rows that are there
+    across = _interpolated(probability, (rows, width))
+    values, level = across.numpy(), np.float32(threshold)
+    if height <= rows:
+        return _interpolated(probability, size).numpy() >= level
+    # two ways to compute one pixel differ by rounding, of its value and of its place between two rows
+    slack = np.float32(1e-6) * np.abs(values).max() + np.float32(3e-7 * rows) * np.ptp(values)
     place = np.maximum(
-        np.float32(rows / height) * (np.arange(height, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5),
+        (np.arange(height, dtype=np.float32) + np.float32(0.5)) * np.float32(rows / height) - np.float32(0.5),
         0,
     )
     first = np.minimum(place.astype(np.int64), rows - 1)
     share = place - first.astype(np.float32)
-    above, below = values >= level + _ROUNDING, values < level - _ROUNDING
+    above, below = values >= level + slack, values < level - slack
     mask = np.empty(size, dtype=bool)
+    close = [np.empty((2, 0), dtype=np.int64)]
     begins = np.searchsorted(first, np.arange(rows + 1))
     for row, (begin, end) in enumerate(pairwise(begins.tolist())):
-        if begin == end:
-            continue
         after = min(row + 1, rows - 1)
         inside = above[row] & above[after]
         mask[begin:end] = inside
         divided = np.flatnonzero(~(inside | (below[row] & below[after])))
-        if len(divided):
-            weight = share[begin:end, None]
-            found = (1 - weight) * values[row, divided] + weight * values[after, divided]
-            if (np.abs(found - level) < _ROUNDING).any():
-                return None
-            mask[begin:end, divided] = found >= level
-    return mask.view(np.uint8)
+        weight = share[begin:end, None]
+        found = (1 - weight) * values[row, divided] + weight * values[after, divided]
+        mask[begin:end, divided] = found >= level
+        down, right = np.nonzero(np.abs(found - level) < slack)
+        close.append(np.stack([down + begin, divided[right]]))
+    down, right = np.concatenate(close, axis=1)
+    columns, index = np.unique(right, return_inverse=True)
+    if len(columns) > width // 4:
+        return _interpolated(probability, size).numpy() >= level
+    if len(columns):
+        # whole columns, by PyTorch itself and as many as it computes at once
+        padded = np.resize(columns, -(-len(columns) // 64) * 64)
+        exact = _interpolated(across[:, padded], (height, len(padded))).numpy()
+        mask[down, right] = exact[down, index] >= level
+    return mask
+
+
+def _interpolated(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(values.shape) == size:
+        return values
+    return F.interpolate(values[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]

@@ -32,21 +32,20 @@ def enlarged(probability: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
 def test_divided_as_by_interpolation(size: tuple[int, int], threshold: float) -> None:
     for seed in range(3):
         probability = smooth(seed)
-        mask = divide(probability[0], size, threshold)
         full = enlarged(probability, size)[0]
-        if mask is None:
-            assert np.abs(full - np.float32(threshold)).min() < 1e-6
-        else:
-            assert np.array_equal(mask, full >= np.float32(threshold))
+        assert np.array_equal(divide(probability[0], size, threshold), full >= np.float32(threshold))
 
 
-def test_what_rounding_decides_is_not_guessed() -> None:
-    probability = smooth(5)
-    full = enlarged(probability, (300, 400))[0]
-    inner = full[(full > 0.1) & (full < 0.9)]
-    for level in inner[:: len(inner) // 20]:
-        assert divide(probability[0], (300, 400), float(level)) is None
-    assert divide(torch.full((4, 4), 0.5), (9, 9), 0.5) is None
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("size", [(300, 400), (97, 211), (48, 1000)])
+def test_pixels_at_the_threshold_are_in(size: tuple[int, int], channels: int) -> None:
+    probability = smooth(5, channels)
+    for channel, full in zip(probability, enlarged(probability, size), strict=True):
+        inner = full[(full > 0.1) & (full < 0.9)]
+        for level in inner[:: len(inner) // 20]:  # the values of single pixels, which rounding alone decides
+            assert np.array_equal(divide(channel, size, float(level)), full >= level)
+    flat = torch.full((1, 4, 4), 0.5)
+    assert np.array_equal(divide(flat[0], (9, 9), 0.5), enlarged(flat, (9, 9))[0] >= 0.5)
 
 
 def item(
@@ -83,12 +82,6 @@ def test_one_step_is_the_two(threshold: Any, extent: Any, content: Any) -> None:
         for name in ("original_size", "extent", "filename_or_obj"):
             assert found[key].meta[name] == expected[key].meta[name]
     assert found["pred"].shape[-2:] == (300, 400)
-
-
-def test_a_pixel_at_the_threshold_is_in() -> None:
-    given = {**item(1, (0.0, 0.0, 24.0, 32.0)), "pred": torch.full((1, 24, 32), 0.5)}
-    steps = fuse_restoring(Compose([RestoreSized("pred"), Thresholdd("pred", 0.5)]))
-    assert steps(given)["pred"].all()
 
 
 def test_steps_apart_stay_apart() -> None:
