@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, get_start_method, set_start_method
-from typing import Any
+from typing import Any, TypeVar
+
+Measured = TypeVar("Measured")
 
 
-def in_fresh_process(measure: Callable[..., float], *arguments: Any) -> float:
+def in_fresh_process(measure: Callable[..., Measured], *arguments: Any) -> Measured:
     """What a function of a module gives in a fresh process."""
     with ProcessPoolExecutor(1, get_context("spawn"), _start_workers, [get_start_method()]) as pool:
         return pool.submit(measure, *arguments).result()
