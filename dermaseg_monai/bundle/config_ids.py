@@ -44,7 +44,7 @@ def unread_ids(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[
 
     Returns:
         Ids that the config does not have, that nothing in it or in the other overrides refers to, and that
-        are no argument of a component (``optimizer#betas``), whose own signature refuses what it doesn't know.
+        are no argument of a component (``optimizer#betas``), whose own signature refuses what it does not know.
     """
     text = json.dumps([config, overrides], default=str)
     referred = set(re.findall(r"[@%](\w+(?:#\w+)*)", text))
@@ -119,7 +119,7 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
         except (KeyError, IndexError, AttributeError):
             raise _unknown(config, name) from None
         except (TypeError, ValueError):
-            raise InputError(f"'{identifier}' can't be {json.dumps(value)}; see what is there.") from None
+            raise InputError(f"'{identifier}' cannot be {json.dumps(value)}; see what is there.") from None
 
 
 def _parent(config: Mapping[str, Any], identifier: str) -> tuple[Any, str | int]:

@@ -66,7 +66,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     try:
         return checked_metadata(path.read_bytes(), str(path))
     except OSError as error:
-        raise InputError(f"{path} can not be read ({error.strerror}).") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def checked_metadata(data: bytes, where: str) -> dict[str, Any]:
@@ -101,7 +101,9 @@ def archive_root(folder: str | os.PathLike[str]) -> str:
     else:
         name = parts[-1]
     if not is_name(name):
-        raise InputError(f"'{name}' can't be a bundle's name; use letters, digits, '_' and '-' for {folder}.")
+        raise InputError(
+            f"'{name}' cannot be a bundle's name; use letters, digits, '_' and '-' for {folder}."
+        )
     return name
 
 

@@ -89,5 +89,5 @@ def get_checkpoint(name: str) -> Checkpoint:
         InputError: there is none.
     """
     if name not in CHECKPOINTS:
-        raise InputError(f"There are no published weights '{name}'; choose one of {', '.join(CHECKPOINTS)}.")
+        raise InputError(f"there are no published weights '{name}'; choose one of {', '.join(CHECKPOINTS)}.")
     return CHECKPOINTS[name]

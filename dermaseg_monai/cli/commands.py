@@ -544,7 +544,7 @@ class Commands:
         from dermaseg_monai.sharing.install import install
         from dermaseg_monai.utils.errors import InputError
 
-        # "from" is a word of Python's own, so it can't be the name of an argument
+        # "from" is a word of Python's own, so it cannot be the name of an argument
         url = options.pop("from", None)
         if url is None or options:
             unknown = f"there is no option --{next(iter(options))}; " if options else ""

@@ -49,7 +49,7 @@ def load_datalist(
         in the order of ``ATTRIBUTES``); of several folders, "folder" is the name of its own.
 
     Raises:
-        InputError: when a folder is not prepared, was prepared for the other task, no image is in the section, a
+        InputError: a folder is not prepared, was prepared for the other task, no image is in the section, a
             datalist is damaged or has no such fold, or an id comes twice.
     """
     several = not isinstance(dataset_dir, str | os.PathLike)
@@ -174,7 +174,7 @@ def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
         name.
 
     Raises:
-        InputError: when there is no photo, or two photos have the same name apart from the ending, so that
+        InputError: there is no photo, or two photos have the same name apart from the ending, so that
             their results would fall on one another.
     """
     source = Path(source).expanduser().absolute()
@@ -217,7 +217,7 @@ def _is_written(path: Path) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
-            f"There is no {path.name} in {path.parent}; make one with "
+            f"there is no {path.name} in {path.parent}; make one with "
             f"`dermaseg prepare --source <archives> --output {path.parent}`."
         )
     try:

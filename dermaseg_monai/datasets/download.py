@@ -36,17 +36,17 @@ def download_isic2018(
         The archives' paths.
 
     Raises:
-        InputError: when an argument is wrong, the server has no such file or can not be reached, the disk is
+        InputError: an argument is wrong, the server has no such file or cannot be reached, the disk is
             too small, or an archive is damaged.
     """
     sections = (sections,) if isinstance(sections, str) else tuple(sections)
     if task not in TASKS:
-        raise InputError(f"The task must be one of {', '.join(TASKS)}, not {task!r}.")
+        raise InputError(f"the task must be one of {', '.join(TASKS)}, not {task!r}.")
     if not sections or not set(sections) <= set(SECTIONS):
-        raise InputError(f"The sections must be some of {', '.join(SECTIONS)}, not {sections}.")
+        raise InputError(f"the sections must be some of {', '.join(SECTIONS)}, not {sections}.")
     output = Path(output).expanduser()
     if output.exists() and not output.is_dir():
-        raise InputError(f"The output {output} is a file; give a folder.")
+        raise InputError(f"the output {output} is a file; give a folder.")
     output.mkdir(parents=True, exist_ok=True)
     wanted = [ARCHIVES[section, kind] for section in dict.fromkeys(sections) for kind in kinds(task)]
     return [_obtain(archive, output, base_url.rstrip("/")) for archive in wanted]
@@ -57,7 +57,7 @@ def _obtain(archive: Archive, output: Path, base_url: str) -> Path:
     if path.exists():
         problem = _problem(path, archive)
         if problem:
-            raise InputError(f"The archive {path} {problem}; delete it and run the same command again.")
+            raise InputError(f"the archive {path} {problem}; delete it and run the same command again.")
         return path
     part = path.with_name(f"{path.name}.part")
     fetch(f"{base_url}/{archive.file_name}", part, archive.file_name, archive.size)

@@ -149,7 +149,7 @@ def prepare(
         Where the datalist lies, how many images each section has, and what was left out and why.
 
     Raises:
-        InputError: when an argument is wrong, the source lacks what the task needs, a person changed what lies in
+        InputError: an argument is wrong, the source lacks what the task needs, a person changed what lies in
             ``output``, or, with ``strict``, for the first bad pair.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()

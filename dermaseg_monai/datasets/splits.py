@@ -53,14 +53,14 @@ def random_split(
         near as the groups allow.
 
     Raises:
-        InputError: when an id comes twice or the fractions do not add up to 1.
+        InputError: an id comes twice or the fractions do not add up to 1.
     """
     ids = list(ids)
     if len(set(ids)) != len(ids):
-        raise InputError("The ids to split hold the same id twice; give each id once.")
+        raise InputError("the ids to split hold the same id twice; give each id once.")
     if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise InputError(
-            f"The split fractions must be three shares that add up to 1, not {tuple(fractions)}."
+            f"the split fractions must be three shares that add up to 1, not {tuple(fractions)}."
         )
     units = sorted(_units(ids, groups), key=lambda unit: _digest(f"{seed}:{unit[0]}"))
     room = {"test": round(fractions[2] * len(ids)), "validation": round(fractions[1] * len(ids))}

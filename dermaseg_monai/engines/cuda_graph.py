@@ -40,7 +40,7 @@ class Recorder:
             A function that runs the recording and gives the tensors that it wrote to.
 
         Raises:
-            RuntimeError: it can't be captured.
+            RuntimeError: it cannot be captured.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):
@@ -119,7 +119,7 @@ class GraphedStep:
         except RuntimeError as error:
             self.failed = True
             reason = str(error).splitlines()[0]
-            logger.warning("the training step can't be captured as a CUDA graph and runs without: %s", reason)
+            logger.warning("the training step cannot be captured as a CUDA graph and runs without: %s", reason)
         else:
             self.gradients = [parameter.grad for parameter in self.parameters]
 

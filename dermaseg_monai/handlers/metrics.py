@@ -34,18 +34,18 @@ def prediction_and_label(output: Any) -> tuple[Any, Any]:
         Two tensors ``(B, C, H, W)``, or two lists of ``(C, H, W)``.
 
     Raises:
-        InputError: when the output is neither.
+        InputError: the output is neither.
     """
     if isinstance(output, Mapping):
         if "pred" not in output or "label" not in output:
-            raise InputError(f"The engine's output has the keys {list(output)}; give 'pred' and 'label'.")
+            raise InputError(f"the engine's output has the keys {list(output)}; give 'pred' and 'label'.")
         prediction = output["pred"]
         return prediction["logits"] if isinstance(prediction, Mapping) else prediction, output["label"]
     if isinstance(output, Sequence) and output and all(isinstance(item, Mapping) for item in output):
         pairs = [prediction_and_label(item) for item in output]
         return [prediction for prediction, _ in pairs], [label for _, label in pairs]
     raise InputError(
-        f"The engine's output is a {type(output).__name__}; give a dictionary with 'pred' and 'label', a "
+        f"the engine's output is a {type(output).__name__}; give a dictionary with 'pred' and 'label', a "
         "list of them, or an output_transform that makes a (prediction, label) pair."
     )
 
@@ -58,16 +58,16 @@ class SegmentationHandler(IgniteMetricHandler):
     per channel, ``(N, C)`` float64, in ``engine.state.metric_details[name]``.
 
     Args:
-        metric: a key of `METRICS`.
-        mode: how predictions become masks, one of `MODES`, explained at `prediction_masks`.
-        reduction: one of `REDUCTIONS`, explained at `dermaseg_monai.metrics.aggregates.aggregate`. The
+        metric: a key of ``METRICS``.
+        mode: how predictions become masks, one of ``MODES``, explained at ``prediction_masks``.
+        reduction: one of ``REDUCTIONS``, explained at ``dermaseg_monai.metrics.aggregates.aggregate``. The
             official Task 2 score is ``metric="jaccard", reduction="pooled_micro"``.
         empty: the score where the metric's denominator is zero.
         output_transform: makes a (prediction, label) pair from ``engine.state.output``.
         save_details: whether to keep each image's score in ``engine.state.metric_details``.
 
     Raises:
-        InputError: when the metric, the mode or the reduction is unknown.
+        InputError: the metric, the mode or the reduction is unknown.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class SegmentationHandler(IgniteMetricHandler):
             The score.
 
         Raises:
-            InputError: when there are no images.
+            InputError: there are no images.
         """
         metric = cast(SegmentationMetric, self.metric_fn)
         score = metric.aggregate().item()
@@ -132,7 +132,7 @@ class CurveHandler(Metric):
         output_transform: makes a (logits, label) pair from ``engine.state.output``.
 
     Raises:
-        InputError: when the curve is unknown or ``channels`` is below 1.
+        InputError: the curve is unknown or ``channels`` is below 1.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class CurveHandler(Metric):
         output_transform: Callable[[Any], tuple[Any, Any]] = prediction_and_label,
     ) -> None:
         if curve not in CURVES:
-            raise InputError(f"Unknown curve '{curve}'; choose one of {', '.join(CURVES)}.")
+            raise InputError(f"unknown curve '{curve}'; choose one of {', '.join(CURVES)}.")
         self.curve = curve
         self.histogram = ScoreHistogram(channels)
         self.per_channel: torch.Tensor | None = None

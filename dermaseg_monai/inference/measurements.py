@@ -166,7 +166,7 @@ def asymmetry(mask: NDArray) -> float:
 
     References:
         Stoecker, Li and Moss. Automatic detection of asymmetry in skin tumors. Computerized Medical Imaging and
-        Graphics 16(3), 1992, 191-197 (the share of area that doesn't overlap after folding).
+        Graphics 16(3), 1992, 191-197 (the share of area that does not overlap after folding).
         Nachbar et al. The ABCD rule of dermatoscopy. Journal of the American Academy of Dermatology 30(4), 1994,
         551-559 (two perpendicular axes, placed for the lowest asymmetry).
 

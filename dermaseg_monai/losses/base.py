@@ -16,14 +16,14 @@ from dermaseg_monai.utils.tensors import plain
 class MaskLoss(nn.Module, ABC):
     """A loss between logits and masks, as a number to minimise.
 
-    Shapes by `mode`:
+    Shapes by ``mode``:
 
-    - `"binary"`: logits `(B, 1, H, W)`, sigmoid; target `(B, 1, H, W)`.
-    - `"two_class"`: logits `(B, 2, H, W)`, softmax, channel 1 is the lesion; target `(B, 1, H, W)`.
-    - `"multilabel"`: logits `(B, C, H, W)`, independent sigmoids; target `(B, C, H, W)`.
+    - ``"binary"``: logits ``(B, 1, H, W)``, sigmoid; target ``(B, 1, H, W)``.
+    - ``"two_class"``: logits ``(B, 2, H, W)``, softmax, channel 1 is the lesion; target ``(B, 1, H, W)``.
+    - ``"multilabel"``: logits ``(B, C, H, W)``, independent sigmoids; target ``(B, C, H, W)``.
 
     The softmax over two logits is the sigmoid of their difference, so two-class logits are judged by that
-    difference and every loss is the same number in `"two_class"` as in `"binary"`.
+    difference and every loss is the same number in ``"two_class"`` as in ``"binary"``.
 
     Losses are computed in float32, or float64 for float64 logits, also under autocast. They hold no tensors,
     never wait for the device, and branch on shapes only: they can be compiled and captured in CUDA graphs.
@@ -44,14 +44,14 @@ class MaskLoss(nn.Module, ABC):
         """Compare logits with masks.
 
         Args:
-            logits: of the shape that `mode` says, any floating type.
-            target: masks of 0 and 1, or soft labels between; of the shape that `mode` says, any type.
+            logits: of the shape that ``mode`` says, any floating type.
+            target: masks of 0 and 1, or soft labels between; of the shape that ``mode`` says, any type.
 
         Returns:
             The loss, a scalar of float32 or float64.
 
         Raises:
-            InputError: the shapes don't fit each other or the mode.
+            InputError: the shapes do not fit each other or the mode.
         """
         self._check(logits, target)
         logits, target = plain(logits), plain(target)
@@ -61,7 +61,7 @@ class MaskLoss(nn.Module, ABC):
 
     @abstractmethod
     def compare(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of foreground logits against a target of the same shape `(B, C, H, W)` and type."""
+        """The loss of foreground logits against a target of the same shape ``(B, C, H, W)`` and type."""
 
     @property
     def _name(self) -> str:
@@ -76,31 +76,31 @@ class MaskLoss(nn.Module, ABC):
         channels = mode_channels(self.mode)
         if logits.ndim != 4 or (channels is not None and logits.shape[1] != channels):
             raise InputError(
-                f"Logits have shape {tuple(logits.shape)}, but {self._name} in mode '{self.mode}' takes "
+                f"logits have shape {tuple(logits.shape)}, but {self._name} in mode '{self.mode}' takes "
                 f"(B, {channels or 'C'}, H, W); choose the mode that fits the network's output channels."
             )
         expected = (logits.shape[0], 1 if channels else logits.shape[1], *logits.shape[2:])
         if target.shape != expected:
             raise InputError(
-                f"Target has shape {tuple(target.shape)}, but {self._name} in mode '{self.mode}' takes "
+                f"target has shape {tuple(target.shape)}, but {self._name} in mode '{self.mode}' takes "
                 f"{expected} for logits of shape {tuple(logits.shape)}; give masks of that shape."
             )
 
 
 def check_not_negative(owner: str, name: str, value: float) -> None:
-    """Raise `InputError` if `value`, the argument `name` of `owner`, is negative."""
+    """Raise ``InputError`` if ``value``, the argument ``name`` of ``owner``, is negative."""
     if value < 0:
         raise InputError(f"{name} of {owner} must not be negative, but is {value}.")
 
 
 def check_positive(owner: str, name: str, value: float) -> None:
-    """Raise `InputError` unless `value`, the argument `name` of `owner`, is above zero."""
+    """Raise ``InputError`` unless ``value``, the argument ``name`` of ``owner``, is above zero."""
     if value <= 0:
         raise InputError(f"{name} of {owner} must be above 0, but is {value}.")
 
 
 def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """Numbers per channel as a tensor `(1, C, 1, 1)` of the device and type of `like`.
+    """Numbers per channel as a tensor ``(1, C, 1, 1)`` of the device and type of ``like``.
 
     Filled on the device from scalars: a copy from the host would forbid capture in CUDA graphs, and a buffer
     would have to be moved to the device by every config.
@@ -143,7 +143,7 @@ def per_channel_pair(owner: str, pairs: Sequence[tuple[float, float]], like: Ten
     """
     if len(pairs) != like.shape[1]:
         raise InputError(
-            f"Logits have {like.shape[1]} channels, but weight of {owner} is for {len(pairs)}; give one number or "
+            f"logits have {like.shape[1]} channels, but weight of {owner} is for {len(pairs)}; give one number or "
             "pair per channel."
         )
     absent, present = zip(*pairs, strict=True)

@@ -20,11 +20,11 @@ def contour_band(mask: Tensor, width: int) -> Tensor:
     full has no band.
 
     Args:
-        mask: `(B, 1, H, W)`, floating, in [0, 1].
+        mask: ``(B, 1, H, W)``, floating, in [0, 1].
         width: pixels of the band on either side of the contour, at least 1.
 
     Returns:
-        The band, `(B, 1, H, W)`, in [0, 1]: 1 within `width` pixels (chessboard distance) of the contour of a
+        The band, ``(B, 1, H, W)``, in [0, 1]: 1 within ``width`` pixels (chessboard distance) of the contour of a
         binary mask.
 
     Example:
@@ -43,21 +43,21 @@ class BoundaryAwareLoss(nn.Module):
 
     The sum of
 
-    - the overlap loss of the final logits, and `region_weight` times that of the coarse logits;
-    - `boundary_weight` times the cross-entropy of the boundary head against the band around the mask's
+    - the overlap loss of the final logits, and ``region_weight`` times that of the coarse logits;
+    - ``boundary_weight`` times the cross-entropy of the boundary head against the band around the mask's
       contour, where band and rest of the batch weigh the same, as the band is small;
-    - `uncertainty_weight` times the cross-entropy of the uncertainty head against where the coarse prediction
-      is wrong; it isn't balanced, so that the head's probabilities are calibrated;
-    - `consistency_weight` times one minus the Dice overlap between the soft edge of the final prediction and
+    - ``uncertainty_weight`` times the cross-entropy of the uncertainty head against where the coarse prediction
+      is wrong; it is not balanced, so that the head's probabilities are calibrated;
+    - ``consistency_weight`` times one minus the Dice overlap between the soft edge of the final prediction and
       the boundary head's probabilities, mean over the batch; its gradient reaches the final prediction only,
       so that the boundary head learns from the mask alone.
 
-    Terms of heads that the network doesn't have are left out. A plain tensor, which is what networks return
+    Terms of heads that the network does not have are left out. A plain tensor, which is what networks return
     in evaluation mode, is judged by the overlap loss alone.
 
     Args:
-        overlap_loss: module that compares logits `(B, C, H, W)`, C = 1 (sigmoid) or 2 (softmax, channel 1 is
-            the lesion), with a target `(B, 1, H, W)`.
+        overlap_loss: module that compares logits ``(B, C, H, W)``, C = 1 (sigmoid) or 2 (softmax, channel 1 is
+            the lesion), with a target ``(B, 1, H, W)``.
         region_weight: of the coarse prediction's overlap loss, at least 0.
         boundary_weight: of the boundary head's cross-entropy, at least 0.
         uncertainty_weight: of the uncertainty head's cross-entropy, at least 0.
@@ -65,7 +65,7 @@ class BoundaryAwareLoss(nn.Module):
         band_width: pixels of the band on either side of the contour, at least 1.
 
     Raises:
-        InputError: if a weight is negative or `band_width` is below 1.
+        InputError: if a weight is negative or ``band_width`` is below 1.
 
     Reference: Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015 (balanced cross-entropy); Milletari
         et al., "V-Net", 3DV 2016 (Dice overlap with squares); the combination is this project's.
@@ -111,10 +111,10 @@ class BoundaryAwareLoss(nn.Module):
         """Compare outputs with masks.
 
         Args:
-            outputs: final logits `(B, C, H, W)`, or a mapping with `logits` and `region` `(B, C, H, W)` and,
-                where the network has the heads, logits `boundary` and `uncertainty` `(B, 1, H, W)`; any
+            outputs: final logits ``(B, C, H, W)``, or a mapping with ``logits`` and ``region`` ``(B, C, H, W)`` and,
+                where the network has the heads, logits ``boundary`` and ``uncertainty`` ``(B, 1, H, W)``; any
                 floating type, computed in at least single precision.
-            target: masks of 0 and 1, `(B, 1, H, W)`, any type.
+            target: masks of 0 and 1, ``(B, 1, H, W)``, any type.
 
         Returns:
             The loss, a scalar.
@@ -144,7 +144,7 @@ def _at_least_single(x: Tensor) -> Tensor:
 
 
 def _lesion_logit(logits: Tensor) -> Tensor:
-    """Logit of the lesion's probability, `(B, 1, H, W)`."""
+    """Logit of the lesion's probability, ``(B, 1, H, W)``."""
     return foreground_logits(logits, "two_class" if logits.shape[1] == 2 else "binary")
 
 

@@ -18,7 +18,7 @@ def inverse_frequency_weights(pixel_counts: Sequence[float], channels: bool = Fa
 
     Returns:
         A weight per class. A class without a pixel has no frequency: it gets 1, and the others are weighted
-        as if it weren't there.
+        as if it were not there.
 
     Raises:
         InputError: a count is negative or all are zero.
@@ -32,7 +32,7 @@ def inverse_frequency_weights(pixel_counts: Sequence[float], channels: bool = Fa
     present = [count for count in pixel_counts if count > 0]
     if not present or min(pixel_counts) < 0:
         raise InputError(
-            f"Pixel counts are {list(pixel_counts)}, but must not be negative nor all zero; "
+            f"pixel counts are {list(pixel_counts)}, but must not be negative nor all zero; "
             "count the masks of the training set."
         )
     inverse = sum(1 / count for count in present)

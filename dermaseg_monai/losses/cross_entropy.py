@@ -15,16 +15,16 @@ class CrossEntropyLoss(MaskLoss):
     """Mean cross-entropy of all pixels: of sigmoids, or in two-class mode of the softmax.
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
-        weight: what to multiply the pixels' cross-entropy with; none weigh 1. In `"binary"` and `"two_class"`
-            two numbers, of background and lesion. In `"multilabel"` one number per channel, or one pair per
-            channel, of absent and present. `inverse_frequency_weights` makes such lists. The sum is divided
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
+        weight: what to multiply the pixels' cross-entropy with; none weigh 1. In ``"binary"`` and ``"two_class"``
+            two numbers, of background and lesion. In ``"multilabel"`` one number per channel, or one pair per
+            channel, of absent and present. ``inverse_frequency_weights`` makes such lists. The sum is divided
             by the number of pixels, not of their weights, so that a rare class counts the same in every
             batch.
         label_smoothing: in [0, 1): the share of each label that is replaced by one half.
 
     Raises:
-        InputError: an argument is out of range, or `weight` doesn't fit the mode.
+        InputError: an argument is out of range, or ``weight`` does not fit the mode.
 
     Example:
         >>> import torch

@@ -16,7 +16,7 @@ class DeepSupervisionLoss(nn.Module):
     """The weighted sum of one loss over the final and the auxiliary logits of a network.
 
     In train mode a network returns either its logits or, if it is deeply supervised, a dictionary
-    `{"logits": final, "auxiliary": [logits, ...]}`; in evaluation mode always the final logits alone. This
+    ``{"logits": final, "auxiliary": [logits, ...]}``; in evaluation mode always the final logits alone. This
     loss takes both, and also a plain sequence of logits, final (finest) first. Logits may have any size:
     where it differs from the target's, the target is averaged over the area of each of their pixels. Such
     soft labels keep structures that are thinner than a coarse pixel.
@@ -52,8 +52,8 @@ class DeepSupervisionLoss(nn.Module):
         """Compare all outputs with masks.
 
         Args:
-            outputs: logits `(B, C, H, W)`, a sequence of such, or a mapping with "logits" and "auxiliary".
-            target: masks `(B, C or 1, H, W)`, any type.
+            outputs: logits ``(B, C, H, W)``, a sequence of such, or a mapping with "logits" and "auxiliary".
+            target: masks ``(B, C or 1, H, W)``, any type.
 
         Returns:
             The loss, a scalar.
@@ -66,14 +66,14 @@ class DeepSupervisionLoss(nn.Module):
         if isinstance(outputs, Mapping):
             if "logits" not in outputs:
                 raise InputError(
-                    f"Outputs have the keys {list(outputs)}; DeepSupervisionLoss needs 'logits', and "
+                    f"outputs have the keys {list(outputs)}; DeepSupervisionLoss needs 'logits', and "
                     "'auxiliary' for those beside it."
                 )
             outputs = [outputs["logits"], *outputs.get("auxiliary", ())]
         weights = [0.5**i for i in range(len(outputs))] if self.weights is None else self.weights
         if not outputs or len(weights) != len(outputs):
             raise InputError(
-                f"The network returned {len(outputs)} outputs, but DeepSupervisionLoss has "
+                f"the network returned {len(outputs)} outputs, but DeepSupervisionLoss has "
                 f"{len(weights)} weights; give one per output."
             )
         terms = [

@@ -18,18 +18,18 @@ from dermaseg_monai.utils.errors import InputError
 
 
 class FocalLoss(MaskLoss):
-    """Mean over all pixels of `-(1 - q) ** gamma * log(q)`, q being the probability given to the true class.
+    """Mean over all pixels of ``-(1 - q) ** gamma * log(q)``, q being the probability given to the true class.
 
     With a soft label t it is t times the loss of a foreground pixel plus 1 - t times that of a background
-    pixel. (MONAI's FocalLoss agrees on labels of 0 and 1, but isn't made for soft ones, rounds float64 logits
-    and copies `alpha` from the host at every call, which CUDA graphs forbid; in two-class mode it divides by
+    pixel. (MONAI's FocalLoss agrees on labels of 0 and 1, but is not made for soft ones, rounds float64 logits
+    and copies ``alpha`` from the host at every call, which CUDA graphs forbid; in two-class mode it divides by
     the two channels.)
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
         gamma: how much less right pixels count, at least 0; 0 is cross-entropy.
-        alpha: weight of foreground pixels, in [0, 1], background pixels weighing `1 - alpha`; in
-            `"multilabel"` also one number per channel. None: both weigh 1.
+        alpha: weight of foreground pixels, in [0, 1], background pixels weighing ``1 - alpha``; in
+            ``"multilabel"`` also one number per channel. None: both weigh 1.
         weight: weights in the place of ``alpha``, as ``CrossEntropyLoss`` takes them.
 
     Raises:
@@ -74,7 +74,7 @@ class FocalLoss(MaskLoss):
             return (present + absent).mean()
         if len(self.alpha) not in (1, logits.shape[1]):
             raise InputError(
-                f"Logits have {logits.shape[1]} channels, but alpha of {self._name} has "
+                f"logits have {logits.shape[1]} channels, but alpha of {self._name} has "
                 f"{len(self.alpha)} numbers; give one, or one per channel."
             )
         alpha = per_channel(self.alpha, logits)

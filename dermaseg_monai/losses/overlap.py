@@ -8,13 +8,13 @@ of soft counts of the foreground: with probabilities p and target t, TP is the s
 max(p - t, 0) and FN of max(t - p, 0). For targets of 0 and 1 these are the usual sums of p * t, p * (1 - t)
 and (1 - p) * t; for soft labels, unlike those, they make p = t the best prediction.
 
-`smooth`, in pixels, settles empty masks. If target and prediction are both empty, the loss is 0. If only the
-target is empty, the loss is `1 - smooth / (alpha * sum(p) + smooth)`: finite, near 1 as soon as the predicted
-area is well above `smooth` pixels, and with a gradient that fades with that area. A full mask needs no such
-care. Where most masks are empty, as with the attributes, `batch=True` lets the images that have something
+``smooth``, in pixels, settles empty masks. If target and prediction are both empty, the loss is 0. If only the
+target is empty, the loss is ``1 - smooth / (alpha * sum(p) + smooth)``: finite, near 1 as soon as the predicted
+area is well above ``smooth`` pixels, and with a gradient that fades with that area. A full mask needs no such
+care. Where most masks are empty, as with the attributes, ``batch=True`` lets the images that have something
 decide.
 
-MONAI's DiceLoss and TverskyLoss compute the same numbers (with `soft_label=True`), but read the axes to
+MONAI's DiceLoss and TverskyLoss compute the same numbers (with ``soft_label=True``), but read the axes to
 reduce back from a tensor at every call, which breaks compiled graphs.
 """
 
@@ -30,9 +30,9 @@ class TverskyLoss(MaskLoss):
     """One minus the Tversky index, which weighs false positives and false negatives differently.
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
         alpha: weight of false positives, at least 0.
-        beta: weight of false negatives, at least 0; above `alpha` it favours sensitivity.
+        beta: weight of false negatives, at least 0; above ``alpha`` it favours sensitivity.
         batch: count over the whole batch, per channel, instead of per image and channel.
         smooth: pixels added to numerator and denominator, above 0.
 
@@ -68,7 +68,7 @@ class TverskyLoss(MaskLoss):
         self.smooth = smooth
 
     def distances(self, logits: Tensor, target: Tensor) -> Tensor:
-        """One minus the index, `(B, C)`, or `(C,)` if counted over the batch."""
+        """One minus the index, ``(B, C)``, or ``(C,)`` if counted over the batch."""
         probability = logits.sigmoid()
         axes = (0, 2, 3) if self.batch else (2, 3)
         shared = torch.minimum(probability, target).sum(dim=axes)
@@ -85,7 +85,7 @@ class DiceLoss(TverskyLoss):
     """One minus the soft Dice coefficient: the Tversky loss with both errors weighing one half.
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
         batch: count over the whole batch, per channel, instead of per image and channel.
         smooth: pixels added to intersection and mean area, above 0.
 
@@ -109,7 +109,7 @@ class JaccardLoss(TverskyLoss):
     """One minus the soft Jaccard index: the Tversky loss with both errors weighing one.
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
         batch: count over the whole batch, per channel, instead of per image and channel.
         smooth: pixels added to intersection and union, above 0.
 
@@ -131,14 +131,14 @@ class JaccardLoss(TverskyLoss):
 
 
 class FocalTverskyLoss(TverskyLoss):
-    """The mean of `(1 - TI) ** (1 / gamma)`, TI being the Tversky index of each image and channel.
+    """The mean of ``(1 - TI) ** (1 / gamma)``, TI being the Tversky index of each image and channel.
 
-    The exponent is the paper's, `1 / gamma`: `gamma` above 1 puts weight on images that are nearly right,
-    below 1 on those that are far off, and 1 is the Tversky loss. The weights follow `TverskyLoss`: `beta` is
+    The exponent is the paper's, ``1 / gamma``: ``gamma`` above 1 puts weight on images that are nearly right,
+    below 1 on those that are far off, and 1 is the Tversky loss. The weights follow ``TverskyLoss``: ``beta`` is
     that of false negatives, which the paper calls alpha.
 
     Args:
-        mode: `"binary"`, `"two_class"` or `"multilabel"`; `MaskLoss` says what shapes each takes.
+        mode: ``"binary"``, ``"two_class"`` or ``"multilabel"``; ``MaskLoss`` says what shapes each takes.
         alpha: weight of false positives, at least 0.
         beta: weight of false negatives, at least 0.
         gamma: inverse of the exponent, above 0.

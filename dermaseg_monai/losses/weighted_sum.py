@@ -46,7 +46,7 @@ class WeightedSum(nn.Module):
         """Compare outputs with masks.
 
         Args:
-            logits: `(B, C, H, W)`, passed on to every loss.
+            logits: ``(B, C, H, W)``, passed on to every loss.
             target: masks, passed on to every loss.
 
         Returns:

@@ -5,7 +5,7 @@ divides each (image, attribute) confusion matrix by the image's pixel count, sum
 sums. Pooling plain pixels instead, where large photos weigh more, is ``metric(counts.sum(0))``.
 
 Reference:
-    isic-challenge-scoring, `segmentation.py` (Task 1) and `task2.py`,
+    isic-challenge-scoring, ``segmentation.py`` (Task 1) and ``task2.py``,
     https://github.com/ImageMarkup/isic-challenge-scoring.
 """
 
@@ -17,7 +17,7 @@ from dermaseg_monai.metrics.reductions import get_metric
 from dermaseg_monai.utils.errors import InputError
 
 REDUCTIONS = ("image_mean", "present_mean", "pooled_macro", "pooled_micro")
-"""The ways `aggregate` makes one number, or one per channel, from many images."""
+"""The ways ``aggregate`` makes one number, or one per channel, from many images."""
 
 
 def normalised_pool(counts: torch.Tensor) -> torch.Tensor:
@@ -30,7 +30,7 @@ def normalised_pool(counts: torch.Tensor) -> torch.Tensor:
         ``(C, 4)`` float64; each row adds up to N.
 
     Raises:
-        InputError: when the shape does not fit or there are no images.
+        InputError: the shape does not fit or there are no images.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89]], [[40, 0, 10, 350]]])  # two images, one channel
@@ -47,14 +47,14 @@ def image_mean(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch.T
 
     Args:
         counts: ``(N, C, 4)``.
-        metric: a key of `METRICS`.
+        metric: a key of ``METRICS``.
         empty: the score of an image where the metric's denominator is zero.
 
     Returns:
         ``(C,)`` float64.
 
     Raises:
-        InputError: when the shape does not fit, there are no images, or the metric is unknown.
+        InputError: the shape does not fit, there are no images, or the metric is unknown.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89]], [[0, 0, 0, 100]]])  # nothing to find in the second image
@@ -70,14 +70,14 @@ def present_mean(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch
 
     Args:
         counts: ``(N, C, 4)``.
-        metric: a key of `METRICS`.
+        metric: a key of ``METRICS``.
         empty: the score of an image where the metric's denominator is zero.
 
     Returns:
         ``(C,)`` float64; NaN for a channel that is empty in every image.
 
     Raises:
-        InputError: when the shape does not fit, there are no images, or the metric is unknown.
+        InputError: the shape does not fit, there are no images, or the metric is unknown.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89]], [[0, 0, 0, 100]]])  # nothing to find in the second image
@@ -96,14 +96,14 @@ def pooled(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch.Tenso
 
     Args:
         counts: ``(N, C, 4)``.
-        metric: a key of `METRICS`.
+        metric: a key of ``METRICS``.
         empty: the score of a channel where the metric's denominator is zero over all images.
 
     Returns:
         ``(C,)`` float64.
 
     Raises:
-        InputError: when the shape does not fit, there are no images, or the metric is unknown.
+        InputError: the shape does not fit, there are no images, or the metric is unknown.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89]], [[40, 0, 10, 350]]])
@@ -118,14 +118,14 @@ def pooled_micro(counts: torch.Tensor, metric: str, empty: float = 1.0) -> torch
 
     Args:
         counts: ``(N, C, 4)``.
-        metric: a key of `METRICS`.
+        metric: a key of ``METRICS``.
         empty: the score where the metric's denominator is zero over all images and channels.
 
     Returns:
         float64 scalar.
 
     Raises:
-        InputError: when the shape does not fit, there are no images, or the metric is unknown.
+        InputError: the shape does not fit, there are no images, or the metric is unknown.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89], [0, 1, 2, 97]]])  # an image, two channels
@@ -146,22 +146,22 @@ def aggregate(
 
     Args:
         counts: ``(N, C, 4)``.
-        metric: a key of `METRICS`.
-        reduction: one of `REDUCTIONS`:
+        metric: a key of ``METRICS``.
+        reduction: one of ``REDUCTIONS``:
 
-            - ``"image_mean"``: mean over images (`image_mean`), then over channels.
-            - ``"present_mean"``: mean over the images that have the channel (`present_mean`), then over the
+            - ``"image_mean"``: mean over images (``image_mean``), then over channels.
+            - ``"present_mean"``: mean over the images that have the channel (``present_mean``), then over the
               channels that some image has; ``empty`` where no image has any.
-            - ``"pooled_macro"``: the official Task 2 score per channel (`pooled`), then their mean.
-            - ``"pooled_micro"``: the official Task 2 score over all channels (`pooled_micro`).
+            - ``"pooled_macro"``: the official Task 2 score per channel (``pooled``), then their mean.
+            - ``"pooled_micro"``: the official Task 2 score over all channels (``pooled_micro``).
         per_channel: leave out the mean over channels.
         empty: the score where a denominator is zero.
 
     Returns:
-        float64 scalar, never NaN, or ``(C,)`` when ``per_channel``, NaN only as `present_mean` says.
+        float64 scalar, never NaN, or ``(C,)`` when ``per_channel``, NaN only as ``present_mean`` says.
 
     Raises:
-        InputError: when an argument does not fit, or channels are asked of ``"pooled_micro"``.
+        InputError: an argument does not fit, or channels are asked of ``"pooled_micro"``.
 
     Example:
         >>> counts = torch.tensor([[[8, 2, 1, 89], [0, 1, 2, 97]]])  # an image, two channels
@@ -173,11 +173,11 @@ def aggregate(
     if reduction == "pooled_micro":
         if per_channel:
             raise InputError(
-                "Reduction 'pooled_micro' mixes all channels; take 'pooled_macro' to score each."
+                "reduction 'pooled_micro' mixes all channels; take 'pooled_macro' to score each."
             )
         return pooled_micro(counts, metric, empty)
     if reduction not in REDUCTIONS:
-        raise InputError(f"Unknown reduction '{reduction}'; choose one of {', '.join(REDUCTIONS)}.")
+        raise InputError(f"unknown reduction '{reduction}'; choose one of {', '.join(REDUCTIONS)}.")
     by_channel = {"image_mean": image_mean, "present_mean": present_mean, "pooled_macro": pooled}[reduction]
     scores = by_channel(counts, metric, empty)
     if per_channel:
@@ -188,6 +188,6 @@ def aggregate(
 def _check_counts(counts: torch.Tensor) -> None:
     if counts.ndim != 3 or counts.shape[-1] != 4 or 0 in counts.shape:
         raise InputError(
-            f"Counts have shape {tuple(counts.shape)}; give (N, C, 4) of at least one image, in the order "
+            f"counts have shape {tuple(counts.shape)}; give (N, C, 4) of at least one image, in the order "
             "tp, fp, fn, tn."
         )

@@ -3,7 +3,7 @@
 A test split holds billions of pixels, too many to sort. Their scores are counted instead, per attribute and
 class, in one bin per float16 value: 2^16 bins, 1 MiB per attribute, whatever the number of pixels. Logits in
 bfloat16 or float16 lose nothing by it (for magnitudes between 6e-5 and 65504), so their curves are exact.
-Float32 logits are rounded by at most one part in 2048; `roc_auc_error` and `average_precision_error` bound
+Float32 logits are rounded by at most one part in 2048; ``roc_auc_error`` and ``average_precision_error`` bound
 how far that puts the result from the exact one. Give logits rather than probabilities: close to 1 there are
 too few float16 values to tell probabilities apart.
 """
@@ -36,7 +36,7 @@ def score_histogram(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         ``(2, C, BINS)`` int64: background and foreground counts by ascending score. Histograms add up.
 
     Raises:
-        InputError: when a shape or dtype does not fit.
+        InputError: a shape or dtype does not fit.
 
     Example:
         >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
@@ -47,10 +47,10 @@ def score_histogram(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """
     if scores.ndim != 4 or scores.shape != target.shape:
         raise InputError(
-            f"Scores {tuple(scores.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W) each."
+            f"scores {tuple(scores.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W) each."
         )
     if not scores.is_floating_point():
-        raise InputError(f"Scores have dtype {scores.dtype}; give the logits, not masks made from them.")
+        raise InputError(f"scores have dtype {scores.dtype}; give the logits, not masks made from them.")
     return count_bins(_bins(plain(scores.detach())), target, BINS)
 
 
@@ -81,13 +81,13 @@ def roc_auc(histogram: torch.Tensor) -> torch.Tensor:
     """Area under the ROC curve, equal scores counted half.
 
     Args:
-        histogram: ``(2, C, BINS)`` of `score_histogram`, or a sum of several.
+        histogram: ``(2, C, BINS)`` of ``score_histogram``, or a sum of several.
 
     Returns:
         ``(C,)`` float64; NaN where there is no foreground or no background.
 
     Raises:
-        InputError: when the shape does not fit.
+        InputError: the shape does not fit.
 
     Example:
         >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
@@ -101,16 +101,16 @@ def roc_auc(histogram: torch.Tensor) -> torch.Tensor:
 
 
 def roc_auc_error(histogram: torch.Tensor) -> torch.Tensor:
-    """Largest distance of `roc_auc` to the value for unrounded scores: half the share of pairs in one bin.
+    """Largest distance of ``roc_auc`` to the value for unrounded scores: half the share of pairs in one bin.
 
     Args:
         histogram: ``(2, C, BINS)``.
 
     Returns:
-        ``(C,)`` float64; NaN where `roc_auc` is.
+        ``(C,)`` float64; NaN where ``roc_auc`` is.
 
     Raises:
-        InputError: when the shape does not fit.
+        InputError: the shape does not fit.
 
     Example:
         >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
@@ -126,13 +126,13 @@ def average_precision(histogram: torch.Tensor) -> torch.Tensor:
     """Average precision: precision at each score, weighted by the recall gained there, without interpolation.
 
     Args:
-        histogram: ``(2, C, BINS)`` of `score_histogram`, or a sum of several.
+        histogram: ``(2, C, BINS)`` of ``score_histogram``, or a sum of several.
 
     Returns:
         ``(C,)`` float64; NaN where there is no foreground.
 
     Raises:
-        InputError: when the shape does not fit.
+        InputError: the shape does not fit.
 
     Example:
         >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
@@ -147,7 +147,7 @@ def average_precision(histogram: torch.Tensor) -> torch.Tensor:
 
 
 def average_precision_error(histogram: torch.Tensor) -> torch.Tensor:
-    """Largest distance of `average_precision` to the value for unrounded scores.
+    """Largest distance of ``average_precision`` to the value for unrounded scores.
 
     Within a bin the exact order is unknown: the precision at each foreground pixel lies between that of the
     first one with all the bin's background before it and that of the last one with none of it.
@@ -156,10 +156,10 @@ def average_precision_error(histogram: torch.Tensor) -> torch.Tensor:
         histogram: ``(2, C, BINS)``.
 
     Returns:
-        ``(C,)`` float64; NaN where `average_precision` is.
+        ``(C,)`` float64; NaN where ``average_precision`` is.
 
     Raises:
-        InputError: when the shape does not fit.
+        InputError: the shape does not fit.
 
     Example:
         >>> scores = torch.tensor([[[[0.9, 0.8, 0.3, 0.1]]]])
@@ -234,10 +234,10 @@ class ScoreHistogram:
                 self.update(one_score[None], one_target[None])
             return
         if not isinstance(target, torch.Tensor):
-            raise InputError("Scores are a tensor and targets are not; give two tensors or two lists.")
+            raise InputError("scores are a tensor and targets are not; give two tensors or two lists.")
         histogram = score_histogram(scores, target)
         if histogram.shape[1] != self.channels:
-            raise InputError(f"Scores have {histogram.shape[1]} channels; give {self.channels} as announced.")
+            raise InputError(f"scores have {histogram.shape[1]} channels; give {self.channels} as announced.")
         self.counts = self.counts.to(histogram.device) + histogram
 
     def merge(self, other: ScoreHistogram) -> None:
@@ -247,11 +247,11 @@ class ScoreHistogram:
             other: a histogram of as many channels.
 
         Raises:
-            InputError: when the channels differ.
+            InputError: the channels differ.
         """
         if other.channels != self.channels:
             raise InputError(
-                f"Histograms have {self.channels} and {other.channels} channels; merge equal ones."
+                f"histograms have {self.channels} and {other.channels} channels; merge equal ones."
             )
         self.counts = self.counts + other.counts.to(self.counts.device)
 
@@ -277,7 +277,7 @@ def _bins(scores: torch.Tensor) -> torch.Tensor:
 
 def _classes(histogram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if histogram.ndim != 3 or histogram.shape[0] != 2:
-        raise InputError(f"Histogram has shape {tuple(histogram.shape)}; give (2, C, BINS).")
+        raise InputError(f"histogram has shape {tuple(histogram.shape)}; give (2, C, BINS).")
     negative, positive = histogram.double()
     return negative, positive
 

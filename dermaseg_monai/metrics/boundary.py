@@ -12,13 +12,13 @@ from scipy.spatial import KDTree
 from dermaseg_monai.utils.errors import InputError
 
 BOUNDARY_METRICS = ("hd95", "assd", "surface_dice", "hd95_share", "assd_share")
-"""The scores of `boundary_scores` that need no scale; the first two are in pixels."""
+"""The scores of ``boundary_scores`` that need no scale; the first two are in pixels."""
 
 BOUNDARY_METRICS_MM = ("hd95_mm", "assd_mm")
-"""The scores of `boundary_scores` in mm, where the scale is known."""
+"""The scores of ``boundary_scores`` in mm, where the scale is known."""
 
 TOLERANCE = 0.01
-"""How far a boundary may be off for `surface_dice`, as a share of the photo's diagonal."""
+"""How far a boundary may be off for ``surface_dice``, as a share of the photo's diagonal."""
 
 EmptyPolicy = Literal["diagonal", "nan"]
 
@@ -33,8 +33,8 @@ def boundary_scores(
     """Score how far the boundary of a mask is from that of another.
 
     A mask's boundary is those of its pixels that have a side in common with the background or with the photo's edge,
-    and distances run between the centres of pixels. Both are MONAI's definitions (`compute_hausdorff_distance`,
-    `compute_average_surface_distance`, `compute_surface_dice`), and the scores are MONAI's to the last digits of
+    and distances run between the centres of pixels. Both are MONAI's definitions (``compute_hausdorff_distance``,
+    ``compute_average_surface_distance``, ``compute_surface_dice``), and the scores are MONAI's to the last digits of
     float32. The nearest pixel is found by a k-d tree of the other boundary, which is exact, and whose time grows with
     the length of the boundaries rather than with the photo.
 

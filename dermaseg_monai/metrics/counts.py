@@ -22,10 +22,10 @@ def confusion_counts(prediction: torch.Tensor, target: torch.Tensor) -> torch.Te
         target: masks of the same shape, on the same device, read in the same way.
 
     Returns:
-        ``(B, C, 4)`` int64 in the order of `COUNT_NAMES`: tp, fp, fn, tn. The four add up to ``H * W``.
+        ``(B, C, 4)`` int64 in the order of ``COUNT_NAMES``: tp, fp, fn, tn. The four add up to ``H * W``.
 
     Raises:
-        InputError: when a shape, dtype or device does not fit.
+        InputError: a shape, dtype or device does not fit.
 
     Example:
         >>> prediction = torch.tensor([[[[1, 1, 0, 0]]]])
@@ -36,12 +36,12 @@ def confusion_counts(prediction: torch.Tensor, target: torch.Tensor) -> torch.Te
     prediction, target = _foreground(prediction, "prediction"), _foreground(target, "target")
     if prediction.shape != target.shape:
         raise InputError(
-            f"Prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape; bring "
+            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape; bring "
             "the prediction to the size and channels of the target before counting."
         )
     if prediction.device != target.device:
         raise InputError(
-            f"Prediction is on {prediction.device} and target on {target.device}; move both to one device."
+            f"prediction is on {prediction.device} and target on {target.device}; move both to one device."
         )
     pixels = prediction.shape[-2] * prediction.shape[-1]
     tp = (prediction & target).sum(dim=(-2, -1))
@@ -52,13 +52,13 @@ def confusion_counts(prediction: torch.Tensor, target: torch.Tensor) -> torch.Te
 
 def _foreground(mask: torch.Tensor, name: str) -> torch.Tensor:
     if not isinstance(mask, torch.Tensor):
-        raise InputError(f"{name.capitalize()} is a {type(mask).__name__}; give a tensor (B, C, H, W).")
+        raise InputError(f"{name} is a {type(mask).__name__}; give a tensor (B, C, H, W).")
     if mask.ndim != 4 or 0 in mask.shape[1:]:
         raise InputError(
-            f"{name.capitalize()} has shape {tuple(mask.shape)}; give non-empty (B, C, H, W) masks."
+            f"{name} has shape {tuple(mask.shape)}; give non-empty (B, C, H, W) masks."
         )
     if mask.is_complex():
-        raise InputError(f"{name.capitalize()} has dtype {mask.dtype}; give bool or 0/1 masks.")
+        raise InputError(f"{name} has dtype {mask.dtype}; give bool or 0/1 masks.")
     # metadata-carrying subclasses cost more per operation than the operation itself
     mask = plain(mask.detach())
     if mask.dtype == torch.bool:

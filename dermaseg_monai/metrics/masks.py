@@ -10,7 +10,7 @@ from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_chann
 from dermaseg_monai.utils.tensors import plain
 
 MODES = (*LOGIT_MODES, "mask")
-"""The output modes `prediction_masks` knows."""
+"""The output modes ``prediction_masks`` knows."""
 
 
 def prediction_masks(prediction: torch.Tensor, mode: str) -> torch.Tensor:
@@ -23,13 +23,13 @@ def prediction_masks(prediction: torch.Tensor, mode: str) -> torch.Tensor:
             - ``"two_class"``: logits, ``C = 2``; foreground where channel 1 is above channel 0.
             - ``"multilabel"``: logits, any ``C``; each channel as in ``"binary"``.
             - ``"mask"``: masks already; returned as they are.
-        mode: one of `MODES`.
+        mode: one of ``MODES``.
 
     Returns:
         bool masks with one channel (``"binary"``, ``"two_class"``) or ``C`` channels; a tie is background.
 
     Raises:
-        InputError: when the mode is unknown or the channels do not fit it.
+        InputError: the mode is unknown or the channels do not fit it.
 
     Example:
         >>> prediction_masks(torch.tensor([[[[2.0, -1.0]]]]), "binary")

@@ -31,7 +31,7 @@ def dice(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4.
+        InputError: the last dimension is not 4.
 
     Example:
         >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
@@ -53,7 +53,7 @@ def jaccard(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4.
+        InputError: the last dimension is not 4.
 
     Example:
         >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
@@ -77,7 +77,7 @@ def threshold_jaccard(counts: torch.Tensor, threshold: float = 0.65, empty: floa
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4 or the threshold is outside [0, 1].
+        InputError: the last dimension is not 4 or the threshold is outside [0, 1].
 
     Example:
         >>> counts = torch.tensor([[65, 35, 0, 0], [64, 36, 0, 0]])  # Jaccard indices of 0.65 and 0.64
@@ -85,7 +85,7 @@ def threshold_jaccard(counts: torch.Tensor, threshold: float = 0.65, empty: floa
         tensor([0.6500, 0.0000], dtype=torch.float64)
     """
     if not 0 <= threshold <= 1:
-        raise InputError(f"Threshold is {threshold}; give a Jaccard index between 0 and 1.")
+        raise InputError(f"threshold is {threshold}; give a Jaccard index between 0 and 1.")
     tp, fp, fn, _ = _split(counts)
     union = tp + fp + fn
     # an empty union passes (0 >= 0), so that `empty` is left as it is
@@ -105,7 +105,7 @@ def accuracy(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4.
+        InputError: the last dimension is not 4.
 
     Example:
         >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
@@ -127,7 +127,7 @@ def sensitivity(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4.
+        InputError: the last dimension is not 4.
 
     Example:
         >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
@@ -149,7 +149,7 @@ def specificity(counts: torch.Tensor, empty: float = 1.0) -> torch.Tensor:
         ``(...)`` float64.
 
     Raises:
-        InputError: when the last dimension is not 4.
+        InputError: the last dimension is not 4.
 
     Example:
         >>> counts = torch.tensor([[8, 2, 1, 89], [0, 0, 0, 100]])  # tp, fp, fn, tn of two images
@@ -172,29 +172,29 @@ METRICS: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def get_metric(name: str) -> Callable[..., torch.Tensor]:
-    """Return the function of `METRICS` called ``name``.
+    """Return the function of ``METRICS`` called ``name``.
 
     Args:
-        name: a key of `METRICS`.
+        name: a key of ``METRICS``.
 
     Returns:
         A function of counts ``(..., 4)`` and the keyword ``empty``.
 
     Raises:
-        InputError: when there is no metric of that name.
+        InputError: there is no metric of that name.
 
     Example:
         >>> get_metric("dice")(torch.tensor([8, 2, 1, 89])).item()
         0.8421052631578947
     """
     if name not in METRICS:
-        raise InputError(f"Unknown metric '{name}'; choose one of {', '.join(METRICS)}.")
+        raise InputError(f"unknown metric '{name}'; choose one of {', '.join(METRICS)}.")
     return METRICS[name]
 
 
 def _split(counts: torch.Tensor) -> tuple[torch.Tensor, ...]:
     if counts.ndim == 0 or counts.shape[-1] != 4:
-        raise InputError(f"Counts have shape {tuple(counts.shape)}; give (..., 4): tp, fp, fn, tn.")
+        raise InputError(f"counts have shape {tuple(counts.shape)}; give (..., 4): tp, fp, fn, tn.")
     # narrow integers would overflow in sums and products
     return (counts if counts.is_floating_point() else counts.long()).unbind(-1)
 

@@ -19,19 +19,19 @@ class SegmentationMetric(CumulativeIterationMetric):
     """Cumulative score of binary masks: buffers each image's confusion counts, scores them at the end.
 
     Called with ``(y_pred, y)``, both masks ``(B, C, H, W)`` or lists of ``(C, H, W)`` of any sizes, as
-    `confusion_counts` reads them; returns and buffers the counts ``(B, C, 4)``.
+    ``confusion_counts`` reads them; returns and buffers the counts ``(B, C, 4)``.
 
-    In distributed runs every process, also one that saw no image, must call `aggregate`, `per_image` or
-    `get_buffer`, and gets the result over the images of all. A sampler that repeats images to even out the
+    In distributed runs every process, also one that saw no image, must call ``aggregate``, ``per_image`` or
+    ``get_buffer``, and gets the result over the images of all. A sampler that repeats images to even out the
     processes makes them count twice.
 
     Args:
-        metric: a key of `METRICS`, such as ``"threshold_jaccard"``.
-        reduction: one of `REDUCTIONS`, explained at `dermaseg_monai.metrics.aggregates.aggregate`.
+        metric: a key of ``METRICS``, such as ``"threshold_jaccard"``.
+        reduction: one of ``REDUCTIONS``, explained at ``dermaseg_monai.metrics.aggregates.aggregate``.
         empty: the score where the metric's denominator is zero.
 
     Raises:
-        InputError: when the metric or the reduction is unknown.
+        InputError: the metric or the reduction is unknown.
 
     Example:
         >>> metric = SegmentationMetric("dice")
@@ -47,7 +47,7 @@ class SegmentationMetric(CumulativeIterationMetric):
         super().__init__()
         get_metric(metric)
         if reduction not in REDUCTIONS:
-            raise InputError(f"Unknown reduction '{reduction}'; choose one of {', '.join(REDUCTIONS)}.")
+            raise InputError(f"unknown reduction '{reduction}'; choose one of {', '.join(REDUCTIONS)}.")
         self.metric = metric
         self.reduction = reduction
         self.empty = empty
@@ -56,14 +56,14 @@ class SegmentationMetric(CumulativeIterationMetric):
         """Score all images so far.
 
         Args:
-            reduction: one of `REDUCTIONS` in place of the metric's own.
+            reduction: one of ``REDUCTIONS`` in place of the metric's own.
             per_channel: give one score per channel instead of their mean.
 
         Returns:
             float64 scalar, or ``(C,)`` when ``per_channel``, on the CPU.
 
         Raises:
-            InputError: when there are no images, or the reduction does not fit.
+            InputError: there are no images, or the reduction does not fit.
         """
         return aggregate(self._counts(), self.metric, reduction or self.reduction, per_channel, self.empty)
 
@@ -74,21 +74,21 @@ class SegmentationMetric(CumulativeIterationMetric):
             ``(N, C)`` float64 on the CPU, the images of the first process first.
 
         Raises:
-            InputError: when there are no images.
+            InputError: there are no images.
         """
         return get_metric(self.metric)(self._counts(), empty=self.empty)
 
     def _counts(self) -> torch.Tensor:
         counts = self.get_buffer()
         if counts is None:
-            raise InputError("There are no images to score; call the metric on a batch before aggregating.")
+            raise InputError("there are no images to score; call the metric on a batch before aggregating.")
         return counts.cpu()
 
     def _compute_tensor(
         self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any
     ) -> torch.Tensor:
         if y is None:
-            raise InputError("No target came with the prediction; give two tensors or two lists.")
+            raise InputError("no target came with the prediction; give two tensors or two lists.")
         return confusion_counts(y_pred, y)
 
     def _compute_list(self, y_pred: Any, y: Any = None, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ THRESHOLDS = 2**12
 """Steps between the thresholds 0 and 1."""
 
 OBJECTIVES = ("macro", "micro")
-"""What `best_thresholds` maximises: the mean of the attributes' Jaccard, or the Jaccard of all together."""
+"""What ``best_thresholds`` maximises: the mean of the attributes' Jaccard, or the Jaccard of all together."""
 
 
 def probability_histogram(probability: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ def probability_histogram(probability: torch.Tensor, target: torch.Tensor) -> to
     """
     if probability.ndim != 4 or probability.shape != target.shape:
         raise InputError(
-            f"Probabilities {tuple(probability.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W)."
+            f"probabilities {tuple(probability.shape)} and target {tuple(target.shape)} differ; give (B, C, H, W)."
         )
     index = (plain(probability.detach()).float().nan_to_num() * THRESHOLDS).long()
     return count_bins(index, target, THRESHOLDS + 1)
@@ -83,7 +83,7 @@ def best_thresholds(histogram: torch.Tensor, objective: str = "macro") -> list[f
 
     Args:
         histogram: ``(2, C, THRESHOLDS + 1)``, summed over images.
-        objective: one of `OBJECTIVES`.
+        objective: one of ``OBJECTIVES``.
 
     Returns:
         A threshold per channel, for ``probability >= threshold``; 0.5 for a channel without foreground.

@@ -24,7 +24,7 @@ class ASPPUNet(EncoderUNet):
         aspp: whether the last map passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
-        InputError: `decoder_channels` has not five entries.
+        InputError: ``decoder_channels`` has not five entries.
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017,
         https://arxiv.org/abs/1706.05587

@@ -37,7 +37,7 @@ class AttentionGate(nn.Module):
         )
 
     def weights(self, skip: Tensor, gate: Tensor) -> Tensor:
-        """Attention weights `(B, 1, 2H, 2W)` in [0, 1], of the arguments of `forward`."""
+        """Attention weights ``(B, 1, 2H, 2W)`` in [0, 1], of the arguments of ``forward``."""
         coarse = self.attention(F.relu(self.skip(skip) + self.gate(gate)))
         return F.interpolate(torch.sigmoid(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
 
@@ -45,11 +45,11 @@ class AttentionGate(nn.Module):
         """Weigh a skip connection.
 
         Args:
-            skip: skip connection `(B, skip_channels, 2H, 2W)`.
-            gate: gating signal `(B, gate_channels, H, W)`.
+            skip: skip connection ``(B, skip_channels, 2H, 2W)``.
+            gate: gating signal ``(B, gate_channels, H, W)``.
 
         Returns:
-            The weighted skip connection `(B, skip_channels, 2H, 2W)`.
+            The weighted skip connection ``(B, skip_channels, 2H, 2W)``.
         """
         return self.output(skip * self.weights(skip, gate))
 
@@ -59,7 +59,7 @@ class GatedUpBlock(nn.Module):
 
     Args:
         gate: the gate.
-        up: the decoder step of the plain U-Net, an `UpBlock`.
+        up: the decoder step of the plain U-Net, an ``UpBlock``.
     """
 
     def __init__(self, gate: AttentionGate, up: nn.Module) -> None:
@@ -68,14 +68,14 @@ class GatedUpBlock(nn.Module):
         self.up = up
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Join `x` `(B, in_channels, H, W)` and `skip` `(B, skip_channels, 2H, 2W)`."""
+        """Join ``x`` ``(B, in_channels, H, W)`` and ``skip`` ``(B, skip_channels, 2H, 2W)``."""
         return self.up(x, self.gate(skip, x))
 
 
 class AttentionUNet(UNet):
     """U-Net whose skip connections are weighed by additive attention gates.
 
-    The network is `UNet` with a gate before each decoder step; the gating signal is the coarser decoder map.
+    The network is ``UNet`` with a gate before each decoder step; the gating signal is the coarser decoder map.
     32,434,117 parameters with one logit: the 31,037,633 of the U-Net and 1,396,484 of the gates.
 
     Args:
@@ -86,7 +86,7 @@ class AttentionUNet(UNet):
         upsampling: "transpose" for 2x2 transposed convolutions, "bilinear" for interpolation.
 
     Raises:
-        InputError: fewer than two features, or an unknown `upsampling`.
+        InputError: fewer than two features, or an unknown ``upsampling``.
 
     Reference: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018,
         https://arxiv.org/abs/1804.03999

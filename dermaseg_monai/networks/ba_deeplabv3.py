@@ -62,7 +62,7 @@ class DynamicASPP(ASPP):
         nn.init.zeros_(self.gate.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Return the context `(B, out_channels, h, w)` and the weights `(B, 5)`, which sum to 1 per image."""
+        """Return the context ``(B, out_channels, h, w)`` and the weights ``(B, 5)``, which sum to 1 per image."""
         mean = x.mean(dim=(2, 3), keepdim=True)
         # Divided by the root of their number, the features have a norm of about 1 together. Otherwise a step
         # of the optimizer moves so many weights at once that the gate closes on one branch within a few.
@@ -108,8 +108,8 @@ class BADeepLabV3(nn.Module):
     Args:
         in_channels: channels of the input image; an ImageNet start needs 3.
         out_channels: 2 (softmax, channel 1 is the lesion) or 1 (sigmoid).
-        encoder_weights: ImageNet start of the encoder: `"IMAGENET1K_V1"` or `"IMAGENET1K_V2"` (downloaded by
-            torchvision), the path of a local state dict of torchvision's `resnet50`, or None.
+        encoder_weights: ImageNet start of the encoder: ``"IMAGENET1K_V1"`` or ``"IMAGENET1K_V2"`` (downloaded by
+            torchvision), the path of a local state dict of torchvision's ``resnet50``, or None.
         output_stride: the encoder's, 8 or 16.
         boundary_head: whether there is a boundary head and its cue.
         uncertainty_head: whether there is an uncertainty head and its cue.
@@ -121,7 +121,7 @@ class BADeepLabV3(nn.Module):
         branch_names: names of the pyramid's five branches, in the order of the gate weights.
 
     Raises:
-        InputError: if `out_channels` or `output_stride` is another number, or the encoder weights do not fit.
+        InputError: if ``out_channels`` or ``output_stride`` is another number, or the encoder weights do not fit.
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
         arXiv:1706.05587, 2017 (encoder, pyramid, region head); the rest is this project's.
@@ -187,13 +187,13 @@ class BADeepLabV3(nn.Module):
         """Segment a batch of images.
 
         Args:
-            x: images, `(B, in_channels, H, W)`, float, of any size from 33 x 33.
+            x: images, ``(B, in_channels, H, W)``, float, of any size from 33 x 33.
 
         Returns:
-            In evaluation mode and in TorchScript the final logits `(B, out_channels, H, W)` alone. In
-            training mode a dictionary of maps at the image's size, all logits: `logits` (final) and `region`
-            (coarse), `(B, out_channels, H, W)`, and, from the heads there are, `boundary` and `uncertainty`,
-            `(B, 1, H, W)`.
+            In evaluation mode and in TorchScript the final logits ``(B, out_channels, H, W)`` alone. In
+            training mode a dictionary of maps at the image's size, all logits: ``logits`` (final) and ``region``
+            (coarse), ``(B, out_channels, H, W)``, and, from the heads there are, ``boundary`` and ``uncertainty``,
+            ``(B, 1, H, W)``.
 
         Raises:
             InputError: the height or the width is below 33.
@@ -208,12 +208,12 @@ class BADeepLabV3(nn.Module):
         """Segment a batch of images and tell how.
 
         Args:
-            x: images, `(B, in_channels, H, W)`, float, of any size from 33 x 33.
+            x: images, ``(B, in_channels, H, W)``, float, of any size from 33 x 33.
 
         Returns:
-            `logits` `(B, out_channels, H, W)`; `gate`, weights of the pyramid's branches in the order of
-            `branch_names`, `(B, 5)`; and, from the heads there are, `boundary` and `uncertainty`,
-            probabilities in [0, 1], `(B, 1, H, W)`.
+            ``logits`` ``(B, out_channels, H, W)``; ``gate``, weights of the pyramid's branches in the order of
+            ``branch_names``, ``(B, 5)``; and, from the heads there are, ``boundary`` and ``uncertainty``,
+            probabilities in [0, 1], ``(B, 1, H, W)``.
 
         Raises:
             InputError: the height or the width is below 33.

@@ -27,16 +27,16 @@ def check_minimum_size(x: Tensor, minimum: int) -> None:
     """Refuse an image that a network would shrink to nothing.
 
     Args:
-        x: images `(B, C, H, W)`.
+        x: images ``(B, C, H, W)``.
         minimum: smallest allowed height and width, pixels.
 
     Raises:
-        InputError: the height or the width is below `minimum`.
+        InputError: the height or the width is below ``minimum``.
     """
     height, width = x.shape[-2], x.shape[-1]
     if height < minimum or width < minimum:
         raise InputError(
-            f"The input is {height} x {width} pixels (height x width), but this network needs at least "
+            f"the input is {height} x {width} pixels (height x width), but this network needs at least "
             f"{minimum} x {minimum}; resize the image first."
         )
 
@@ -44,18 +44,18 @@ def check_minimum_size(x: Tensor, minimum: int) -> None:
 def pad_to_multiple(x: Tensor, multiple: int, minimum: int | None = None) -> Tensor:
     """Extend an image at its right and bottom edge, by repeating the edge, to a multiple in height and width.
 
-    Undo it on the logits with `crop_to_input`. An image that fits already is returned as it is.
+    Undo it on the logits with ``crop_to_input``. An image that fits already is returned as it is.
 
     Args:
-        x: images `(B, C, H, W)`.
+        x: images ``(B, C, H, W)``.
         multiple: what the returned height and width are multiples of, pixels.
-        minimum: smallest allowed height and width, pixels; `multiple` where it is not given.
+        minimum: smallest allowed height and width, pixels; ``multiple`` where it is not given.
 
     Returns:
-        Images `(B, C, H', W')` with `H <= H' < H + multiple` and `W <= W' < W + multiple`.
+        Images ``(B, C, H', W')`` with ``H <= H' < H + multiple`` and ``W <= W' < W + multiple``.
 
     Raises:
-        InputError: the height or the width is below `minimum`.
+        InputError: the height or the width is below ``minimum``.
     """
     check_minimum_size(x, multiple if minimum is None else minimum)
     bottom = -x.shape[-2] % multiple
@@ -69,11 +69,11 @@ def crop_to_input(logits: Tensor, x: Tensor) -> Tensor:
     """Cut logits of a padded image back to the height and width of the image before padding.
 
     Args:
-        logits: `(B, K, H', W')` with `H' >= H` and `W' >= W`.
-        x: the images before padding, `(B, C, H, W)`.
+        logits: ``(B, K, H', W')`` with ``H' >= H`` and ``W' >= W``.
+        x: the images before padding, ``(B, C, H, W)``.
 
     Returns:
-        Logits `(B, K, H, W)`.
+        Logits ``(B, K, H, W)``.
     """
     return logits[:, :, : x.shape[-2], : x.shape[-1]]
 
@@ -82,11 +82,11 @@ def resize_to_input(logits: Tensor, x: Tensor) -> Tensor:
     """Interpolate coarse logits bilinearly to the height and width of the image.
 
     Args:
-        logits: `(B, K, h, w)`.
-        x: the images `(B, C, H, W)`.
+        logits: ``(B, K, h, w)``.
+        x: the images ``(B, C, H, W)``.
 
     Returns:
-        Logits `(B, K, H, W)`.
+        Logits ``(B, K, H, W)``.
     """
     return F.interpolate(logits, size=[x.shape[-2], x.shape[-1]], mode="bilinear", align_corners=False)
 
@@ -141,7 +141,7 @@ class ConvNormReLU(nn.Sequential):
         kernel_size: side of the kernel, odd.
         stride: stride of the convolution.
         dilation: spacing of the kernel's taps.
-        groups: groups of the convolution (`in_channels` for a depthwise one).
+        groups: groups of the convolution (``in_channels`` for a depthwise one).
         bias: whether the convolution has a bias; the batch norm's own offset makes it redundant.
         norm: "batch", or "none", with which the convolution always has a bias.
 
@@ -211,7 +211,7 @@ def upsample_by_two(in_channels: int, out_channels: int, upsampling: Upsampling)
         The layer, and the number of channels it produces.
 
     Raises:
-        InputError: `upsampling` is neither of the two.
+        InputError: ``upsampling`` is neither of the two.
     """
     if upsampling == "transpose":
         return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2), out_channels
@@ -227,7 +227,7 @@ class UpBlock(nn.Module):
         in_channels: channels of the coarser map.
         skip_channels: channels of the skip connection.
         out_channels: channels of the output.
-        upsampling: "transpose" or "bilinear", see `upsample_by_two`.
+        upsampling: "transpose" or "bilinear", see ``upsample_by_two``.
         dropout: dropout of the double convolution.
         norm: that of the double convolution.
     """
@@ -246,7 +246,7 @@ class UpBlock(nn.Module):
         self.conv = DoubleConv(skip_channels + channels, out_channels, dropout, norm=norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Join `x` `(B, in_channels, H, W)` and `skip` `(B, skip_channels, 2H, 2W)`."""
+        """Join ``x`` ``(B, in_channels, H, W)`` and ``skip`` ``(B, skip_channels, 2H, 2W)``."""
         return self.conv(torch.cat([skip, self.upsample(x)], dim=1))
 
 
@@ -264,7 +264,7 @@ class ResizeUpBlock(nn.Module):
         self.convs = DoubleConv(in_channels + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Join `x` `(B, in_channels, h, w)` and `skip` `(B, skip_channels, H, W)`."""
+        """Join ``x`` ``(B, in_channels, h, w)`` and ``skip`` ``(B, skip_channels, H, W)``."""
         return self.convs(torch.cat([resize_to_input(x, skip), skip], dim=1))
 
 
@@ -300,7 +300,7 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gather context around every place of `x` `(B, in_channels, H, W)`: `(B, out_channels, H, W)`."""
+        """Gather context around every place of ``x`` ``(B, in_channels, H, W)``: ``(B, out_channels, H, W)``."""
         outputs: list[Tensor] = []
         for branch in self.branches:
             outputs.append(branch(x))
@@ -337,7 +337,7 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
 
     A globally pooled batch of one holds a single value per channel, which has no variance: the ordinary layer
     raises an error. This one then normalises with its running statistics, as in evaluation, and leaves them
-    unchanged. Parameters, buffers and results on larger batches are those of `torch.nn.BatchNorm2d`, so
+    unchanged. Parameters, buffers and results on larger batches are those of ``torch.nn.BatchNorm2d``, so
     checkpoints of the two are interchangeable.
 
     Args:
@@ -349,7 +349,7 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         super().__init__(num_features, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x` `(B, num_features, H, W)`."""
+        """Normalise ``x`` ``(B, num_features, H, W)``."""
         # Not super().forward, which TorchScript cannot compile.
         update = self.training and x.shape[0] * x.shape[2] * x.shape[3] > 1
         if update and self.num_batches_tracked is not None:
@@ -365,8 +365,8 @@ def load_encoder_weights(
 ) -> None:
     """Start an encoder from pretrained weights, in place.
 
-    The weights must be the encoder's, entry by entry; beyond these they may hold classifiers (`fc.`,
-    `classifier.`, `AuxLogits.`), which are left out.
+    The weights must be the encoder's, entry by entry; beyond these they may hold classifiers (``fc.``,
+    ``classifier.``, ``AuxLogits.``), which are left out.
 
     Args:
         encoder: the module to fill, its entries named as in torchvision's model.
@@ -378,7 +378,7 @@ def load_encoder_weights(
             model or the encoder alone.
 
     Raises:
-        InputError: `weights` is neither a file nor a known name, cannot be downloaded, or does not fit the
+        InputError: ``weights`` is neither a file nor a known name, cannot be downloaded, or does not fit the
             encoder.
     """
     if weights is None:
@@ -428,7 +428,7 @@ def read_state_dict(path: str) -> Mapping[str, Tensor]:
     """Read a file of named tensors, on the CPU.
 
     Args:
-        path: a state dict saved with `torch.save`.
+        path: a state dict saved with ``torch.save``.
 
     Raises:
         InputError: the file cannot be read, or holds something else.

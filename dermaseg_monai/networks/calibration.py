@@ -37,7 +37,7 @@ def calibrate_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None
 
     Args:
         network: changed in place; its mode stays as it is.
-        batches: images `(B, C, H, W)`, float, normalised as in training; a few dozen images suffice.
+        batches: images ``(B, C, H, W)``, float, normalised as in training; a few dozen images suffice.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))

@@ -51,13 +51,13 @@ class ConvNeXtUNet(nn.Module):
         in_channels: channels of the images; an ImageNet start needs 3.
         out_channels: number of logits per pixel.
         encoder_weights: ImageNet start of the encoder: "IMAGENET1K_V1" (downloaded by torchvision), the path
-            of a local state dict (of torchvision's whole `convnext_tiny` or of its `features` alone, any
+            of a local state dict (of torchvision's whole ``convnext_tiny`` or of its ``features`` alone, any
             floating type), or None for a random start.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: share of the deepest map's channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
+        InputError: ``decoder_channels`` has not five entries, or the encoder weights do not fit.
 
     Reference: Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545; gates of
         Oktay et al., https://arxiv.org/abs/1804.03999; units of Zhang et al., https://arxiv.org/abs/1711.10684
@@ -105,10 +105,10 @@ class ConvNeXtUNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float, of any size from 32 x 32.
+            x: images ``(B, in_channels, H, W)``, float, of any size from 32 x 32.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
             InputError: the height or the width is below 32.

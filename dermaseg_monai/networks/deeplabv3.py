@@ -30,24 +30,24 @@ _AUXILIARY_CHANNELS = 256
 class DeepLabV3(nn.Module):
     """DeepLabV3: a dilated ResNet-50 and atrous spatial pyramid pooling.
 
-    At output stride 8 this is torchvision's `deeplabv3_resnet50`, entry by entry, so checkpoints of either load
+    At output stride 8 this is torchvision's ``deeplabv3_resnet50``, entry by entry, so checkpoints of either load
     into the other: 39,633,986 parameters with two logits, 41,994,308 with the auxiliary head.
 
     A batch of one trains too: the image-pooling branch, whose batch norm then sees a single value per channel,
-    is normalised with its running statistics (`PooledBatchNorm2d`). A run that has nothing but batches of one
+    is normalised with its running statistics (``PooledBatchNorm2d``). A run that has nothing but batches of one
     leaves these at mean 0 and variance 1.
 
     Args:
         in_channels: channels of the images; pretrained weights need 3.
         out_channels: number of logits per pixel, 2 for background and lesion with softmax.
-        encoder_weights: ImageNet start of the encoder: a torchvision weights name of `resnet50` such as
+        encoder_weights: ImageNet start of the encoder: a torchvision weights name of ``resnet50`` such as
             "IMAGENET1K_V2" (downloaded), the path of a local state-dict file, or None for random weights.
         output_stride: 8 or 16, how much coarser than the image the encoder's last map is; 16 is cheaper and
             its contours are coarser.
         auxiliary: whether there is a second head on the encoder's third stage, used in training only.
 
     Raises:
-        InputError: `output_stride` is another number, or the encoder weights do not fit.
+        InputError: ``output_stride`` is another number, or the encoder weights do not fit.
 
     Reference: Chen, Papandreou, Schroff, Adam, "Rethinking Atrous Convolution for Semantic Image
         Segmentation", 2017, https://arxiv.org/abs/1706.05587
@@ -94,10 +94,10 @@ class DeepLabV3(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float, of any size from 33 x 33.
+            x: images ``(B, in_channels, H, W)``, float, of any size from 33 x 33.
 
         Returns:
-            Logits `(B, out_channels, H, W)`. In train mode with the auxiliary head a dictionary instead:
+            Logits ``(B, out_channels, H, W)``. In train mode with the auxiliary head a dictionary instead:
             "logits", and "auxiliary", a list with the auxiliary head's logits of the same shape.
 
         Raises:

@@ -28,7 +28,7 @@ class StagedEncoder(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the map of each stage, finest first, for images `(B, C, H, W)`."""
+        """Return the map of each stage, finest first, for images ``(B, C, H, W)``."""
         maps: list[Tensor] = []
         for stage in self:
             x = stage(x)
@@ -52,7 +52,7 @@ class EncoderUNet(nn.Module):
     """U-Net whose encoder returns five maps, the last of which passes a bottleneck of its own.
 
     Args:
-        encoder: takes the images `(B, C, H, W)` and returns five maps, finest first: four skips at strides 2,
+        encoder: takes the images ``(B, C, H, W)`` and returns five maps, finest first: four skips at strides 2,
             4, 8 and 16, odd sizes rounded up, and the deepest map. A skip may have no channels.
         encoder_channels: channels of the five maps.
         bottleneck: takes the deepest map and returns one of 256 channels and the same size.
@@ -65,7 +65,7 @@ class EncoderUNet(nn.Module):
         minimum_size: smallest height and width, pixels.
 
     Raises:
-        InputError: `decoder_channels` has not five entries.
+        InputError: ``decoder_channels`` has not five entries.
 
     Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI
         2015, https://arxiv.org/abs/1505.04597
@@ -102,10 +102,10 @@ class EncoderUNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float, of any size from 33 x 33.
+            x: images ``(B, in_channels, H, W)``, float, of any size from 33 x 33.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
             InputError: the height or the width is below 33.

@@ -40,13 +40,13 @@ class InceptionASPPUNet(ASPPUNet):
         encoder_weights: ImageNet start of the encoder: "IMAGENET1K_V1" (downloaded by torchvision; it was
             trained on images in [-1, 1], from which ImageNet's usual mean and deviation differ by little
             more than a scale that the first batch norm takes up in training), the path of a local state dict
-            of torchvision's `inception_v3`, or None for a random start.
+            of torchvision's ``inception_v3``, or None for a random start.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
         aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
+        InputError: ``decoder_channels`` has not five entries, or the encoder weights do not fit.
 
     Reference: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
         https://arxiv.org/abs/1512.00567; pyramid of Chen et al., https://arxiv.org/abs/1706.05587

@@ -25,14 +25,14 @@ class MobileNetV2UNet(EncoderUNet):
     Args:
         in_channels: channels of the input image; an ImageNet start needs 3.
         out_channels: channels of the logits.
-        encoder_weights: ImageNet start of the encoder: `"IMAGENET1K_V1"` or `"IMAGENET1K_V2"` (downloaded by
-            torchvision), the path of a local state dict (of torchvision's whole `mobilenet_v2` or of its
-            `features` alone, any floating type), or None for a random start.
+        encoder_weights: ImageNet start of the encoder: ``"IMAGENET1K_V1"`` or ``"IMAGENET1K_V2"`` (downloaded by
+            torchvision), the path of a local state dict (of torchvision's whole ``mobilenet_v2`` or of its
+            ``features`` alone, any floating type), or None for a random start.
         decoder_channels: widths of the five decoder stages, at strides 16, 8, 4, 2 and 1.
         dropout: share of bottleneck channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: if `decoder_channels` has not five entries, or the encoder weights do not fit.
+        InputError: if ``decoder_channels`` has not five entries, or the encoder weights do not fit.
 
     Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
         Ronneberger et al., "U-Net", MICCAI 2015.

@@ -19,7 +19,7 @@ from dermaseg_monai.networks.blocks import (
 
 
 class _Projection(nn.Conv2d):
-    """1x1 convolution of every `step`-th pixel.
+    """1x1 convolution of every ``step``-th pixel.
 
     The pixels are taken beforehand rather than by the convolution's stride: on CPUs oneDNN's gradient of a strided
     1x1 convolution writes past its buffer where there are few channels (uxlfoundation/oneDNN issue 6035).
@@ -62,7 +62,7 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform `x` `(B, in_channels, H, W)` to `(B, out_channels, H / stride, W / stride)`."""
+        """Transform ``x`` ``(B, in_channels, H, W)`` to ``(B, out_channels, H / stride, W / stride)``."""
         return self.residual(x) + self.shortcut(x)
 
 
@@ -81,7 +81,7 @@ class ResidualUpBlock(nn.Module):
         self.unit = ResidualUnit(channels + skip_channels, skip_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Join `x` `(B, in_channels, H, W)` and `skip` `(B, skip_channels, 2H, 2W)`."""
+        """Join ``x`` ``(B, in_channels, H, W)`` and ``skip`` ``(B, skip_channels, 2H, 2W)``."""
         return self.unit(torch.cat([skip, self.upsample(x)], dim=1))
 
 
@@ -90,9 +90,9 @@ class ResidualUNet(nn.Module):
 
     The defaults are the published network of four levels with 8,219,585 parameters for one logit: 7,780,032
     in the 3x3 convolutions (the 7.8 million of the paper), the rest in the shortcuts' projections, the norms
-    and the head. The decoder interpolates, as there, unless `upsampling` is "transpose".
+    and the head. The decoder interpolates, as there, unless ``upsampling`` is "transpose".
 
-    Inputs are padded at the right and bottom to a multiple of `2 ** (len(features) - 1)` (8 by default), at
+    Inputs are padded at the right and bottom to a multiple of ``2 ** (len(features) - 1)`` (8 by default), at
     least twice that, and the logits are cropped back.
 
     Args:
@@ -102,7 +102,7 @@ class ResidualUNet(nn.Module):
         upsampling: "bilinear" for interpolation, "transpose" for 2x2 transposed convolutions.
 
     Raises:
-        InputError: fewer than two features, or an unknown `upsampling`.
+        InputError: fewer than two features, or an unknown ``upsampling``.
 
     Reference: Zhang, Liu, Wang, "Road Extraction by Deep Residual U-Net", IEEE GRSL 2018,
         https://arxiv.org/abs/1711.10684; residual units of He et al., "Identity Mappings in Deep Residual
@@ -136,13 +136,13 @@ class ResidualUNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
-            InputError: the height or the width is below `2 ** len(features)`.
+            InputError: the height or the width is below ``2 ** len(features)``.
         """
         # At twice the multiple the bridge has several pixels, which batch norm needs for a batch of one.
         hidden = pad_to_multiple(x, self.multiple, 2 * self.multiple)

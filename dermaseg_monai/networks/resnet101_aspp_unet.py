@@ -24,14 +24,14 @@ class ResNet101ASPPUNet(ASPPUNet):
         in_channels: channels of the images; an ImageNet start needs 3.
         out_channels: number of logits per pixel.
         encoder_weights: ImageNet start of the encoder: "IMAGENET1K_V1" or "IMAGENET1K_V2" (downloaded by
-            torchvision), the path of a local state dict of torchvision's `resnet101`, or None for a random
+            torchvision), the path of a local state dict of torchvision's ``resnet101``, or None for a random
             start.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
         dropout: probability of dropping a value of the pyramid's output in training, in [0, 1).
         aspp: whether the last volume passes the pyramid, or a 1x1 convolution alone.
 
     Raises:
-        InputError: `decoder_channels` has not five entries, or the encoder weights do not fit.
+        InputError: ``decoder_channels`` has not five entries, or the encoder weights do not fit.
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
         https://arxiv.org/abs/1512.03385; pyramid of Chen et al., https://arxiv.org/abs/1706.05587

@@ -18,7 +18,7 @@ _REDUCTIONS = (8, 4, 2, 1)
 
 
 class _PatchEmbedding(nn.Module):
-    """Overlapping patches by a strided convolution; from `(B, C, H, W)` to `(B, h, w, width)`."""
+    """Overlapping patches by a strided convolution; from ``(B, C, H, W)`` to ``(B, h, w, width)``."""
 
     def __init__(self, in_channels: int, width: int, side: int, step: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _EfficientAttention(nn.Module):
-    """Self-attention of maps `(B, H, W, C)` to their own version reduced by a strided convolution."""
+    """Self-attention of maps ``(B, H, W, C)`` to their own version reduced by a strided convolution."""
 
     def __init__(self, width: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class _MixFeedForward(nn.Module):
 
 
 class _Block(nn.Module):
-    """Transformer block with pre-normalisation, over maps `(B, H, W, C)`."""
+    """Transformer block with pre-normalisation, over maps ``(B, H, W, C)``."""
 
     def __init__(self, width: int, heads: int, reduction: int, drop_path: float) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Block(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Patch embedding and blocks; from `(B, C, H, W)` to a coarser `(B, width, h, w)`."""
+    """Patch embedding and blocks; from ``(B, C, H, W)`` to a coarser ``(B, width, h, w)``."""
 
     def __init__(
         self,
@@ -182,10 +182,10 @@ class SegFormerLite(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
             InputError: the height or the width is below 32.

@@ -29,14 +29,14 @@ _PLAIN = "VGG16_Weights."
 def unpool_by_two(x: Tensor, indices: Tensor) -> Tensor:
     """Put pooled values back where 2x2 max-pooling found them, and zeros elsewhere.
 
-    Equal to `torch.nn.functional.max_unpool2d`, but carried by every ONNX exporter.
+    Equal to ``torch.nn.functional.max_unpool2d``, but carried by every ONNX exporter.
 
     Args:
-        x: pooled values `(B, C, H, W)`.
+        x: pooled values ``(B, C, H, W)``.
         indices: their places as max-pooling returns them, int64, of the same shape.
 
     Returns:
-        Values `(B, C, 2H, 2W)`.
+        Values ``(B, C, 2H, 2W)``.
     """
     batch, channels, height, width = x.shape
     # Reshapes rather than flatten and unflatten, which older ONNX exporters refuse in scripted code.
@@ -51,31 +51,31 @@ class SegNet(nn.Module):
 
     The decoder receives no feature maps from the encoder, only the places of the maxima of its five 2x2
     poolings, and fills the maps by convolution. 29,439,873 parameters with one logit (29.4 million). The
-    encoder is torchvision's `vgg16_bn`, biases included, so that its weights fit; the decoder's convolutions
+    encoder is torchvision's ``vgg16_bn``, biases included, so that its weights fit; the decoder's convolutions
     need no bias before their batch norms.
 
-    Export: TorchScript carries the network as it is. ONNX cannot carry `max_unpool2d` from PyTorch's older,
+    Export: TorchScript carries the network as it is. ONNX cannot carry ``max_unpool2d`` from PyTorch's older,
     TorchScript-based exporter, and no exporter writes ONNX's own MaxUnpool; so the unpooling here is a
     scatter, which all of them carry exactly. A runtime must know MaxPool with indices and ScatterElements.
 
-    Inputs are padded at the right and bottom to a multiple of `2 ** len(features)` (32 by default), at least
+    Inputs are padded at the right and bottom to a multiple of ``2 ** len(features)`` (32 by default), at least
     that, and the logits are cropped back.
 
     Args:
         in_channels: channels of the images; pretrained weights need 3.
         out_channels: number of logits per pixel.
         features: channels of each stage, finest first.
-        convolutions: number of convolutions of each stage, as many entries as `features`.
-        encoder_weights: a torchvision weights name of `vgg16_bn` such as "IMAGENET1K_V1" or of the plain
-            `vgg16` such as "VGG16_Weights.IMAGENET1K_V1" (both downloaded), the path of a local state-dict
-            file of either whole model or of its `features`, or None for random weights. Weights of the plain
-            `vgg16` have no batch norms: each norm then adds the convolution's bias and does nothing else, so
-            that the encoder computes exactly what `vgg16` does in evaluation mode. Before training such
+        convolutions: number of convolutions of each stage, as many entries as ``features``.
+        encoder_weights: a torchvision weights name of ``vgg16_bn`` such as "IMAGENET1K_V1" or of the plain
+            ``vgg16`` such as "VGG16_Weights.IMAGENET1K_V1" (both downloaded), the path of a local state-dict
+            file of either whole model or of its ``features``, or None for random weights. Weights of the plain
+            ``vgg16`` have no batch norms: each norm then adds the convolution's bias and does nothing else, so
+            that the encoder computes exactly what ``vgg16`` does in evaluation mode. Before training such
             norms need the statistics of images, which leave that function as it is, see
-            `calibrate_batch_norms`; without these, the first training step would normalise it away.
+            ``calibrate_batch_norms``; without these, the first training step would normalise it away.
 
     Raises:
-        InputError: `features` and `convolutions` are empty or differ in length, or the encoder weights do not fit.
+        InputError: ``features`` and ``convolutions`` are empty or differ in length, or the encoder weights do not fit.
 
     Reference: Badrinarayanan, Kendall, Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
         Image Segmentation", IEEE TPAMI 2017, https://arxiv.org/abs/1511.00561
@@ -117,13 +117,13 @@ class SegNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
-            InputError: the height or the width is below `2 ** len(features)`.
+            InputError: the height or the width is below ``2 ** len(features)``.
         """
         hidden = pad_to_multiple(x, self.multiple)
         places: list[Tensor] = []

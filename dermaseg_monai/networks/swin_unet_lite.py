@@ -15,9 +15,9 @@ _FINAL_CHANNELS = 16
 
 
 class _PatchExpanding(nn.Module):
-    """Linear layer that turns each token into `factor` x `factor` of `out_width` channels, and a norm.
+    """Linear layer that turns each token into ``factor`` x ``factor`` of ``out_width`` channels, and a norm.
 
-    The reverse of patch merging, over maps `(B, H, W, C)`.
+    The reverse of patch merging, over maps ``(B, H, W, C)``.
     """
 
     def __init__(self, in_width: int, out_width: int, factor: int) -> None:
@@ -34,7 +34,7 @@ class _PatchExpanding(nn.Module):
 
 
 class _UpStage(nn.Module):
-    """Patch expanding by two, fusion with the skip, transformer blocks; over maps `(B, H, W, C)`."""
+    """Patch expanding by two, fusion with the skip, transformer blocks; over maps ``(B, H, W, C)``."""
 
     def __init__(self, in_width: int, out_width: int, blocks: nn.Module) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class SwinUNetLite(nn.Module):
     seams between patches. 6,819,837 parameters with one logit.
 
     Inputs are padded at the right and bottom to a multiple of 32, at least 32, and the logits are cropped
-    back. Windows that don't divide a map are filled up with zeros inside the blocks; the default of 8 divides
+    back. Windows that do not divide a map are filled up with zeros inside the blocks; the default of 8 divides
     every map of a 256 pixel image.
 
     Args:
@@ -71,8 +71,8 @@ class SwinUNetLite(nn.Module):
             linearly from 0 at the first block; in [0, 1).
 
     Raises:
-        InputError: `depths` or `heads` has not four entries, a width is no multiple of its heads, `width` is
-            odd, or `window_size` is below 2.
+        InputError: ``depths`` or ``heads`` has not four entries, a width is no multiple of its heads, ``width`` is
+            odd, or ``window_size`` is below 2.
 
     Reference: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV
         2021, https://arxiv.org/abs/2103.14030; Cao et al., "Swin-Unet: Unet-like Pure Transformer for Medical
@@ -148,10 +148,10 @@ class SwinUNetLite(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
             InputError: the height or the width is below 32.

@@ -28,7 +28,7 @@ class TimmEncoder(nn.Module):
 
     Args:
         name: timm's name of the architecture, without a tag.
-        weights: see `TimmUNet`.
+        weights: see ``TimmUNet``.
         in_channels: channels of the images.
         output_stride: 16 or 32, stride of the deepest map.
 
@@ -36,7 +36,7 @@ class TimmEncoder(nn.Module):
         channels: channels of the five maps.
 
     Raises:
-        InputError: see `TimmUNet`.
+        InputError: see ``TimmUNet``.
     """
 
     def __init__(self, name: str, weights: str | None, in_channels: int, output_stride: int) -> None:
@@ -88,7 +88,7 @@ class TimmEncoder(nn.Module):
         return maps
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the five maps, finest first, for images `(B, C, H, W)` of a multiple of 32 pixels a side."""
+        """Return the five maps, finest first, for images ``(B, C, H, W)`` of a multiple of 32 pixels a side."""
         found: list[Tensor] = self.features(x)
         maps: list[Tensor] = []
         for stride, place in zip(self.strides, self.places):  # noqa: B905 (TorchScript has no strict zip)
@@ -100,13 +100,13 @@ class TimmEncoder(nn.Module):
 class TimmUNet(EncoderUNet):
     """U-Net decoder of plain light convolutions over an encoder of timm.
 
-    The decoder is that of `MobileNetV2UNet`: the deepest map is squeezed to 256 channels, five steps lead
+    The decoder is that of ``MobileNetV2UNet``: the deepest map is squeezed to 256 channels, five steps lead
     through strides 16, 8, 4 and 2 to the image's size, and each joins the encoder's map of its stride where
-    there is one. With `tf_efficientnet_lite0` it has 3,840,785 parameters with one logit, with
-    `tiny_vit_5m_224` 6,071,717.
+    there is one. With ``tf_efficientnet_lite0`` it has 3,840,785 parameters with one logit, with
+    ``tiny_vit_5m_224`` 6,071,717.
 
-    Every architecture of timm will do that offers `features_only`, takes images of any size and returns maps
-    `(B, C, H, W)`: EfficientNet, MobileNet, ResNet, RegNet, ConvNeXt, TinyViT, PVT and others. Inputs are
+    Every architecture of timm will do that offers ``features_only``, takes images of any size and returns maps
+    ``(B, C, H, W)``: EfficientNet, MobileNet, ResNet, RegNet, ConvNeXt, TinyViT, PVT and others. Inputs are
     padded at the right and bottom to a multiple of 32, and the logits are cropped back. Windows of TinyViT (7
     and 14 places of its maps) are filled up with zeros inside the encoder where they do not fit.
 
@@ -115,9 +115,9 @@ class TimmUNet(EncoderUNet):
         encoder_weights: "imagenet" for timm's default weights of this encoder, the tag of others such as
             "dist_in22k" (both downloaded by timm into its own cache), the path of a local state dict (of
             timm's whole model or of its encoder, with the names of either; of torchvision's model of the same
-            architecture or its `features`, where timm's has the same tensors in the same order; any floating
+            architecture or its ``features``, where timm's has the same tensors in the same order; any floating
             type), or None for a random start. Batch norms that were folded into their convolutions need
-            statistics before training, see `calibrate_batch_norms`.
+            statistics before training, see ``calibrate_batch_norms``.
         in_channels: channels of the images; pretrained weights need 3.
         out_channels: number of logits per pixel.
         decoder_channels: widths of the five decoder steps, at strides 16, 8, 4, 2 and 1.
@@ -126,7 +126,7 @@ class TimmUNet(EncoderUNet):
         dropout: share of the bottleneck's channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: there is no such encoder, it does not take images of any size, `decoder_channels` has not
+        InputError: there is no such encoder, it does not take images of any size, ``decoder_channels`` has not
             five entries, or the encoder weights cannot be had or do not fit.
 
     Reference: Wightman, "PyTorch Image Models", https://github.com/huggingface/pytorch-image-models;

@@ -68,7 +68,7 @@ class _Bottleneck(nn.Module):
 
 
 class _TransformerLayer(nn.Module):
-    """Pre-normalised self-attention and feed-forward layer, over tokens `(B, N, C)`."""
+    """Pre-normalised self-attention and feed-forward layer, over tokens ``(B, N, C)``."""
 
     def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
@@ -113,15 +113,15 @@ class TransUNet(nn.Module):
         stem_depths: bottleneck blocks of the three stages.
         width: channels of the tokens.
         depth: transformer layers.
-        heads: attention heads; they divide `width`.
+        heads: attention heads; they divide ``width``.
         feed_forward: hidden channels of the transformer's feed-forward layers.
         decoder_channels: channels of the four upsampling steps.
         grid_size: side of the position embedding's grid, a sixteenth of the usual image's side.
         dropout: probability of dropping a value of the tokens in training, in [0, 1).
 
     Raises:
-        InputError: `stem_width` is no multiple of 32, `width` is none of `heads`, or `stem_depths` or
-            `decoder_channels` has not three or four entries.
+        InputError: ``stem_width`` is no multiple of 32, ``width`` is none of ``heads``, or ``stem_depths`` or
+            ``decoder_channels`` has not three or four entries.
 
     Reference: Chen et al., "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation",
         2021, https://arxiv.org/abs/2102.04306
@@ -201,10 +201,10 @@ class TransUNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
             InputError: the height or the width is below 32.

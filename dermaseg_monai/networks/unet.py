@@ -23,10 +23,10 @@ class UNet(nn.Module):
 
     The defaults are the widespread 31-million-parameter network: 31,037,633 parameters with one logit. The
     3x3 convolutions carry no bias, since the batch norm after each subtracts it again; implementations that
-    keep these redundant biases count 31,043,521. With `features=(64, 128, 256)` and bilinear upsampling it is
+    keep these redundant biases count 31,043,521. With ``features=(64, 128, 256)`` and bilinear upsampling it is
     a compact network of three levels with 1,884,417 parameters.
 
-    Inputs are padded at the right and bottom to a multiple of `2 ** (len(features) - 1)` (16 by default), at
+    Inputs are padded at the right and bottom to a multiple of ``2 ** (len(features) - 1)`` (16 by default), at
     least twice that, and the logits are cropped back.
 
     Args:
@@ -38,7 +38,7 @@ class UNet(nn.Module):
         norm: "batch" for batch norm after each 3x3 convolution, or "none".
 
     Raises:
-        InputError: fewer than two features, or an unknown `upsampling` or `norm`.
+        InputError: fewer than two features, or an unknown ``upsampling`` or ``norm``.
 
     Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
         MICCAI 2015, https://arxiv.org/abs/1505.04597
@@ -77,13 +77,13 @@ class UNet(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`.
+            Logits ``(B, out_channels, H, W)``.
 
         Raises:
-            InputError: the height or the width is below `2 ** len(features)`.
+            InputError: the height or the width is below ``2 ** len(features)``.
         """
         # At twice the multiple the bottleneck has several pixels, which batch norm needs for a batch of one.
         hidden = pad_to_multiple(x, self.multiple, 2 * self.multiple)

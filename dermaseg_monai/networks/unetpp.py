@@ -39,7 +39,7 @@ class NestedNode(nn.Module):
         self.conv = DoubleConv(column * channels + upsampled_channels, channels, dropout)
 
     def forward(self, row: list[Tensor], below: Tensor) -> Tensor:
-        """Join the level's maps, each `(B, channels, 2H, 2W)`, and `below` `(B, below_channels, H, W)`."""
+        """Join the level's maps, each ``(B, channels, 2H, 2W)``, and ``below`` ``(B, below_channels, H, W)``."""
         maps = row + [self.upsample(below)]  # noqa: RUF005 (TorchScript cannot unpack a list)
         return self.conv(torch.cat(maps, dim=1))
 
@@ -85,12 +85,12 @@ class UNetPlusPlus(nn.Module):
     The defaults have 9,159,681 parameters with one logit (9.16 million; 9,163,329 with the redundant biases
     before the batch norms that other implementations keep). Transposed convolutions give 9,045,825.
 
-    With deep supervision each full-size map X^{0,1} to X^{0,L} has its own head. In train mode `forward` then
-    returns all of them; in evaluation mode the logits of the last column, or of column `prune_to`, for
-    which only the needed part of the network is computed. All parameters are kept whatever `prune_to` is,
+    With deep supervision each full-size map X^{0,1} to X^{0,L} has its own head. In train mode ``forward`` then
+    returns all of them; in evaluation mode the logits of the last column, or of column ``prune_to``, for
+    which only the needed part of the network is computed. All parameters are kept whatever ``prune_to`` is,
     so one checkpoint serves every depth.
 
-    Inputs are padded at the right and bottom to a multiple of `2 ** (len(features) - 1)` (16 by default), at
+    Inputs are padded at the right and bottom to a multiple of ``2 ** (len(features) - 1)`` (16 by default), at
     least twice that, and the logits are cropped back.
 
     Args:
@@ -100,11 +100,11 @@ class UNetPlusPlus(nn.Module):
         dropout: probability of zeroing an activation after the first convolution of each pair.
         upsampling: "bilinear" for interpolation, "transpose" for 2x2 transposed convolutions.
         deep_supervision: whether each full-size map has a head, used in training.
-        prune_to: the column whose logits evaluation returns, 1 to `len(features) - 1`, the last where not
+        prune_to: the column whose logits evaluation returns, 1 to ``len(features) - 1``, the last where not
             given; an earlier one needs deep supervision.
 
     Raises:
-        InputError: fewer than two features, an unknown `upsampling`, or a `prune_to` that has no head.
+        InputError: fewer than two features, an unknown ``upsampling``, or a ``prune_to`` that has no head.
 
     Reference: Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018,
         https://arxiv.org/abs/1807.10165
@@ -157,15 +157,15 @@ class UNetPlusPlus(nn.Module):
         """Segment images.
 
         Args:
-            x: images `(B, in_channels, H, W)`, float.
+            x: images ``(B, in_channels, H, W)``, float.
 
         Returns:
-            Logits `(B, out_channels, H, W)`. In train mode with deep supervision a dictionary instead:
+            Logits ``(B, out_channels, H, W)``. In train mode with deep supervision a dictionary instead:
             "logits" of the last column, and "auxiliary", a list of those of the earlier columns, all of the
             same shape.
 
         Raises:
-            InputError: the height or the width is below `2 ** len(features)`.
+            InputError: the height or the width is below ``2 ** len(features)``.
         """
         depth = self.depth if self.training else self.prune_to
         # At twice the multiple the deepest map has several pixels, which batch norm needs for a batch of one.

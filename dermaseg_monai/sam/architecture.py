@@ -88,7 +88,7 @@ def published_sam(architecture: str) -> Sam:
     """
     if architecture not in ARCHITECTURES:
         raise InputError(
-            f"The architecture is '{architecture}', but it must be one of {', '.join(ARCHITECTURES)}, or a "
+            f"the architecture is '{architecture}', but it must be one of {', '.join(ARCHITECTURES)}, or a "
             "dictionary of build_sam's arguments."
         )
     if architecture == MOBILE:

@@ -61,7 +61,7 @@ class EmbeddingCache:
         """The file that holds, or will hold, the embedding of a photo.
 
         Raises:
-            InputError: the photo can't be read.
+            InputError: the photo cannot be read.
         """
         check_file(Path(photo))
         try:
@@ -83,7 +83,7 @@ class EmbeddingCache:
             float16 ``(C, h, w)``, on the CPU.
 
         Raises:
-            InputError: the photo can't be read, or the folder not be written.
+            InputError: the photo cannot be read, or the folder not be written.
         """
         path = self.path(photo)
         stored = self.read(path)
@@ -99,7 +99,7 @@ class EmbeddingCache:
             The file of each photo's embedding, all of which exist.
 
         Raises:
-            InputError: a photo can't be read, or the folder not be written.
+            InputError: a photo cannot be read, or the folder not be written.
         """
         self._setting()  # hashed once, before threads ask for it
         with ThreadPoolExecutor(os.cpu_count()) as pool:

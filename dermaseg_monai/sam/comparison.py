@@ -107,7 +107,7 @@ class PromptComparison:
         clicks: int = 0,
     ) -> None:
         if not 0 < threshold < 1:
-            raise InputError(f"The threshold is {threshold}, but it must lie between 0 and 1.")
+            raise InputError(f"the threshold is {threshold}, but it must lie between 0 and 1.")
         for kind, jitter in itertools.product(kinds, (0.0, *jitters)):
             PromptSource("oracle", kind, points, negative_points, jitter)  # refuses what is out of range
         self.cache = cache
@@ -152,7 +152,7 @@ class PromptComparison:
                 failures.append(failure)
         if not rows:
             reason = f"; the first: {failures[0]}" if failures else "."
-            raise InputError(f"None of the {len(self.data)} photos could be evaluated{reason}")
+            raise InputError(f"none of the {len(self.data)} photos could be evaluated{reason}")
         scores = pd.DataFrame(rows)
         order = ["kind", "source", "jitter"]
         groups = scores.groupby(order, sort=False)
@@ -173,7 +173,7 @@ class PromptComparison:
         truth = read_mask(item["label"])
         predicted = self.predictor(item["image"])
         if predicted.shape != truth.shape:
-            raise InputError(f"The predicted mask of {item['image']} is not of the size of its ground truth.")
+            raise InputError(f"the predicted mask of {item['image']} is not of the size of its ground truth.")
         size = (truth.shape[0], truth.shape[1])
         masks = {ORACLE: truth, "predicted": predicted}
         asked = [

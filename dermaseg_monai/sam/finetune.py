@@ -96,7 +96,7 @@ class EmbeddingDataset(Dataset):
         truth = read_mask(item["label"])
         source = truth if self.predictor is None else self.predictor(item["image"])
         if source.shape != truth.shape:
-            raise InputError(f"The predicted mask of {item['image']} is not of the size of its ground truth.")
+            raise InputError(f"the predicted mask of {item['image']} is not of the size of its ground truth.")
         size = (truth.shape[0], truth.shape[1])
         box = box_of_mask(source) or (0.0, 0.0, float(size[1]), float(size[0]))
         moved = Prompt(box).to_input(preprocess.geometry(size)).box
@@ -145,7 +145,7 @@ class EmbeddingLoader:
         check_kind(kind, points, negative_points)
         if batch_size < 1 or not 0 <= jitter <= 0.4 or not len(dataset):
             raise InputError(
-                f"A loader of {len(dataset)} photos with batch_size {batch_size} and jitter {jitter} can't work; give "
+                f"A loader of {len(dataset)} photos with batch_size {batch_size} and jitter {jitter} cannot work; give "
                 "photos, a batch_size of at least 1 and a jitter between 0 and 0.4."
             )
         self.dataset = dataset

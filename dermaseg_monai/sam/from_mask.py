@@ -47,7 +47,7 @@ def jittered_box(box: Box, share: float, size: tuple[int, int], rng: np.random.G
         InputError: ``share`` is out of range.
     """
     if not 0 <= share <= 0.4:
-        raise InputError(f"The jitter of the box is {share}, but it must lie between 0 and 0.4 of its side.")
+        raise InputError(f"the jitter of the box is {share}, but it must lie between 0 and 0.4 of its side.")
     left, top, right, bottom = box
     shift = rng.uniform(-share, share, 4) * ([right - left, bottom - top] * 2)
     limits = (size[1], size[0], size[1], size[0])
@@ -156,9 +156,9 @@ def prompt_from_mask(
 
 
 def check_kind(kind: str, points: int, negative_points: int) -> None:
-    """Raise InputError where a prompt of this kind and these numbers of points can't be made."""
+    """Raise InputError where a prompt of this kind and these numbers of points cannot be made."""
     if kind not in KINDS:
-        raise InputError(f"The kind of prompt is '{kind}', but it must be one of {', '.join(KINDS)}.")
+        raise InputError(f"the kind of prompt is '{kind}', but it must be one of {', '.join(KINDS)}.")
     if points < 1 or negative_points < 0:
         raise InputError(
             f"A prompt of {points} positive and {negative_points} negative points is asked for; give at least 1 "

@@ -102,7 +102,7 @@ class SamNetwork(nn.Module):
         expected = (3, self.image_size, self.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise InputError(
-                f"The images have shape {tuple(images.shape)}, but this network takes (B, {expected[0]}, "
+                f"the images have shape {tuple(images.shape)}, but this network takes (B, {expected[0]}, "
                 f"{expected[1]}, {expected[2]}); preprocess photos to that size."
             )
         return self.image_encoder(images)

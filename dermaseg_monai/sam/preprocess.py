@@ -33,7 +33,7 @@ class PromptPreprocessd(MapTransform):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the size is not positive, or an item isn't a uint8 photo.
+        InputError: the size is not positive, or an item is not a uint8 photo.
     """
 
     name: str
@@ -43,7 +43,7 @@ class PromptPreprocessd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if size < 1:
-            raise InputError(f"The size of the network's input is {size}, but at least 1 pixel is needed.")
+            raise InputError(f"the size of the network's input is {size}, but at least 1 pixel is needed.")
         self.size = size
 
     @abstractmethod
@@ -134,7 +134,7 @@ class SamPreprocessd(PromptPreprocessd):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the size is not positive, or an item isn't a uint8 photo.
+        InputError: the size is not positive, or an item is not a uint8 photo.
 
     Reference: Kirillov et al., "Segment Anything", ICCV 2023; the ``segment-anything`` package.
     """
@@ -167,7 +167,7 @@ class MedSamPreprocessd(PromptPreprocessd):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the size is not positive, or an item isn't a uint8 photo.
+        InputError: the size is not positive, or an item is not a uint8 photo.
 
     Reference: Ma et al., "Segment anything in medical images", Nature Communications 2024, and its published
         inference script, which resizes by scikit-image with ``order=3, anti_aliasing=True``.

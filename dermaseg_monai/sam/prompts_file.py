@@ -36,7 +36,7 @@ def read_prompts(path: str | os.PathLike[str]) -> dict[str, list[Prompt]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"There is no {path}; give a JSON file of prompts.")
+        raise InputError(f"there is no {path}; give a JSON file of prompts.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -59,7 +59,7 @@ def check_inside(prompts: list[Prompt], size: tuple[int, int], name: str) -> Non
             for x, y in corners:
                 if not (0 <= x <= width and 0 <= y <= height):
                     raise InputError(
-                        f"Entry '{name}': {field} has ({x:g}, {y:g}), beyond the photo of {width} x {height} pixels."
+                        f"entry '{name}': {field} has ({x:g}, {y:g}), beyond the photo of {width} x {height} pixels."
                     )
 
 

@@ -97,7 +97,7 @@ class SavedMasks:
             uint8 (H, W) of 0 and 1.
 
         Raises:
-            InputError: there is no such mask, or it can't be read.
+            InputError: there is no such mask, or it cannot be read.
         """
         return read_mask(self.folder / f"{stem_of(photo)}_segmentation.png")
 
@@ -132,15 +132,15 @@ class PromptSource:
     ) -> None:
         if name not in SOURCES:
             raise InputError(
-                f"The source of prompts is '{name}', but it must be one of {', '.join(SOURCES)}."
+                f"the source of prompts is '{name}', but it must be one of {', '.join(SOURCES)}."
             )
         check_kind(kind, points, negative_points)
         if not 0 <= jitter <= 0.4:
-            raise InputError(f"The jitter of boxes is {jitter}, but it must lie between 0 and 0.4 of a side.")
+            raise InputError(f"the jitter of boxes is {jitter}, but it must lie between 0 and 0.4 of a side.")
         if name == "predicted" and predictor is None:
-            raise InputError("Prompts from a prediction need a predictor; name a bundle that segments first.")
+            raise InputError("prompts from a prediction need a predictor; name a bundle that segments first.")
         if name == "file" and prompts_file is None:
-            raise InputError("Prompts from a file need prompts_file; give the path of your prompts.json.")
+            raise InputError("prompts from a file need prompts_file; give the path of your prompts.json.")
         self.name = name
         self.settings = {"kind": kind, "points": points, "negative_points": negative_points, "jitter": jitter}
         self.seed = seed
@@ -159,7 +159,7 @@ class PromptSource:
             One prompt for each lesion, in pixels of the photo.
 
         Raises:
-            InputError: there is no mask or entry for the photo, or it doesn't fit the photo.
+            InputError: there is no mask or entry for the photo, or it does not fit the photo.
         """
         photo_id = str(item.get("id", stem_of(path)))
         if self.name == "file":
@@ -172,7 +172,7 @@ class PromptSource:
             mask = self.predictor(path)  # type: ignore[misc]
         if mask.shape != size:
             raise InputError(
-                f"The mask that prompts {path} is {mask.shape[1]} x {mask.shape[0]} pixels, but the photo is "
+                f"the mask that prompts {path} is {mask.shape[1]} x {mask.shape[0]} pixels, but the photo is "
                 f"{size[1]} x {size[0]}; they must agree."
             )
         return [prompt_from_mask(mask, **self.settings, seed=self.seed, photo_id=photo_id)]  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ class Promptd(MapTransform):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: a photo wasn't loaded by LoadPhotod, or its prompts can't be made.
+        InputError: a photo was not loaded by LoadPhotod, or its prompts cannot be made.
     """
 
     def __init__(
@@ -212,6 +212,6 @@ class Promptd(MapTransform):
             image = items[key]
             path = image.meta.get("filename_or_obj") if isinstance(image, MetaTensor) else None
             if path is None:
-                raise InputError(f"'{key}' doesn't know its photo's path; load it with LoadPhotod.")
+                raise InputError(f"'{key}' does not know its photo's path; load it with LoadPhotod.")
             attach_prompts(image, self.source(items, str(path), geometry_of(image).original_size))
         return items

@@ -44,7 +44,7 @@ def load_checkpoint(
         f"get {known.file} from {known.url} ({known.size} bytes, sha256 {known.sha256}) and put it there."
     )
     if not path.is_file():
-        raise InputError(f"There are no weights at {path}: {remedy}")
+        raise InputError(f"there are no weights at {path}: {remedy}")
     published = path.name == known.file
     if published and sha256_of(path, path.name) != known.sha256:
         raise InputError(f"{path} is not the published file, or damaged: {remedy}")

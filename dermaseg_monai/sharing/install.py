@@ -82,11 +82,11 @@ def install(
         Where it is, and what became of the old one.
 
     Raises:
-        InputError: the server can not be reached or has no such bundle, the download is damaged or refused,
-            or the disk can not be written.
+        InputError: the server cannot be reached or has no such bundle, the download is damaged or refused,
+            or the disk cannot be written.
     """
     if not is_name(name):
-        raise InputError(f"'{name}' can't be a bundle's name; it takes letters, digits, '_' and '-'.")
+        raise InputError(f"'{name}' cannot be a bundle's name; it takes letters, digits, '_' and '-'.")
     output = Path(output)
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)

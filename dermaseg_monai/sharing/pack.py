@@ -154,7 +154,7 @@ def read_packed(path: Path) -> Packed:
 
 
 def version_key(version: str) -> tuple[int, Version, str]:
-    """What versions are ordered by: as versions where they are such (1.10 after 1.9), those that aren't first."""
+    """What versions are ordered by: as versions where they are such (1.10 after 1.9), those that are not first."""
     try:
         return 1, Version(version), version
     except InvalidVersion:

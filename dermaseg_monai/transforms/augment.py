@@ -40,7 +40,7 @@ class BatchAugment:
     """Augment a batch on its own device: one affine grid, one grid sample, one colour matrix.
 
     Every sample draws its own parameters, uniformly. Photo and mask are sampled together by bilinear
-    interpolation, so they can't drift apart. There is no loop over samples and nothing waits for the device.
+    interpolation, so they cannot drift apart. There is no loop over samples and nothing waits for the device.
     The arithmetic is float32 under any autocast.
 
     Brightness, contrast and saturation are those of torchvision's ``ColorJitter``, applied as one linear map

@@ -180,7 +180,7 @@ class Fitd(MapTransform):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: size or aspect is impossible, an item isn't uint8, or photo and mask differ in original
+        InputError: size or aspect is impossible, an item is not uint8, or photo and mask differ in original
             size.
 
     Example:
@@ -332,7 +332,7 @@ class RestoreSized(MapTransform):
         for candidate in (items[key], items.get(self.ref)):
             if isinstance(candidate, MetaTensor) and "extent" in candidate.meta:
                 return candidate
-        raise InputError(f"Neither '{self.ref}' nor '{key}' knows its photo's size; load it with LoadPhotod.")
+        raise InputError(f"neither '{self.ref}' nor '{key}' knows its photo's size; load it with LoadPhotod.")
 
     def _check(self, pred: torch.Tensor, reference: MetaTensor, key: Hashable) -> None:
         if not pred.is_floating_point() or pred.ndim != 3:

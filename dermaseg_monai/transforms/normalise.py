@@ -39,7 +39,7 @@ def normalise_photo(
     """
     if image.ndim < 3 or image.shape[-3] != len(mean):
         raise InputError(
-            f"The image has shape {tuple(image.shape)}, but (..., {len(mean)}, H, W) is expected."
+            f"the image has shape {tuple(image.shape)}, but (..., {len(mean)}, H, W) is expected."
         )
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), image.device)
     return torch.addcmul(shift, image.to(torch.float32), scale)
@@ -91,7 +91,7 @@ class NormalisePhotod(MapTransform):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the statistics are not of one length, or a standard deviation isn't positive.
+        InputError: the statistics are not of one length, or a standard deviation is not positive.
 
     Example:
         >>> NormalisePhotod()({"image": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)})["image"].dtype

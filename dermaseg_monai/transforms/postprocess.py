@@ -29,7 +29,7 @@ class ForegroundProbabilityd(MapTransform):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the mode is unknown, or the channels aren't those of the mode.
+        InputError: the mode is unknown, or the channels are not those of the mode.
 
     Example:
         >>> logits = torch.tensor([[[0.0]], [[2.0]]])  # of background and lesion
@@ -131,7 +131,7 @@ class _Maskd(MapTransform):
 
     @abstractmethod
     def _change(self, mask: np.ndarray, index: int) -> None:
-        """Change one boolean mask (H, W) that isn't empty, in place: channel ``index``."""
+        """Change one boolean mask (H, W) that is not empty, in place: channel ``index``."""
 
 
 class LargestComponentd(_Maskd):
@@ -157,7 +157,7 @@ class LargestComponentd(_Maskd):
 
 
 class FillHolesd(_Maskd):
-    """Fill the holes of each channel: background that isn't 4-connected to the border of the photo.
+    """Fill the holes of each channel: background that is not 4-connected to the border of the photo.
 
     Args:
         keys: masks (C, H, W), uint8 of 0 and 1.
@@ -187,7 +187,7 @@ class RemoveSmalld(_Maskd):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: a share isn't between 0 and 1, or there are fewer than channels.
+        InputError: a share is not between 0 and 1, or there are fewer than channels.
 
     Example:
         >>> mask = torch.tensor([[[1, 0, 1, 1]]], dtype=torch.uint8)
@@ -278,7 +278,7 @@ class _Discd(_Maskd):
 
 
 class Openingd(_Discd):
-    """Open each channel by a disc: remove what the disc doesn't fit into, spurs and specks.
+    """Open each channel by a disc: remove what the disc does not fit into, spurs and specks.
 
     What lies beyond the photo is taken as a continuation, so masks that reach its edge stay there.
 
@@ -289,7 +289,7 @@ class Openingd(_Discd):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+        InputError: a radius is not between 0 and 0.1, or there are fewer than channels.
 
     Example:
         >>> mask = torch.zeros(1, 60, 80, dtype=torch.uint8)
@@ -303,7 +303,7 @@ class Openingd(_Discd):
 
 
 class Closingd(_Discd):
-    """Close each channel by a disc: fill gaps, notches and holes that the disc doesn't fit into.
+    """Close each channel by a disc: fill gaps, notches and holes that the disc does not fit into.
 
     What lies beyond the photo is taken as a continuation, so nothing is added along its edge for its sake.
 
@@ -314,7 +314,7 @@ class Closingd(_Discd):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: a radius isn't between 0 and 0.1, or there are fewer than channels.
+        InputError: a radius is not between 0 and 0.1, or there are fewer than channels.
 
     Example:
         >>> mask = torch.zeros(1, 60, 80, dtype=torch.uint8)

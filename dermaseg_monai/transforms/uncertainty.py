@@ -100,7 +100,7 @@ class SaveHeatmapd(SaveImaged):
             heat = items[key]
             source = heat.meta.get("filename_or_obj") if isinstance(heat, MetaTensor) else None
             if source is None:
-                raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
+                raise InputError(f"'{key}' does not know its photo's name; restore it before it is saved.")
             with atomic_path(self.output_dir / f"{stem_of(str(source))}_{self.suffix}.png") as path:
                 path.write_bytes(encode_heatmap(heat))
         return items

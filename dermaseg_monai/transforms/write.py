@@ -23,7 +23,7 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
     """Write a mask as an 8-bit PNG of 0 and 255, whole or not at all.
 
     Args:
-        mask: (H, W) or (1, H, W); what isn't 0 is lesion.
+        mask: (H, W) or (1, H, W); what is not 0 is lesion.
         path: the PNG file; its folder is made where it is missing.
 
     Raises:
@@ -36,7 +36,7 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
         mask = (mask.as_tensor() if isinstance(mask, MetaTensor) else mask).cpu().numpy()
     array = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
     if array.ndim != 2:
-        raise InputError(f"The mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
+        raise InputError(f"the mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
     png = encode_mask(array)
     with atomic_path(path) as temporary:
         temporary.write_bytes(png)
@@ -94,7 +94,7 @@ class SaveMaskd(SaveImaged):
 
     One mask (1, H, W) becomes ``<stem>_<suffix>.png``; with ``attributes``, channel i becomes
     ``<stem>_attribute_<attributes[i]>.png``. The names are those the official scorer expects, so two photos
-    of one stem (a.jpg and a.png) can't both be written: the second is refused, while the same photo again
+    of one stem (a.jpg and a.png) cannot both be written: the second is refused, while the same photo again
     replaces its mask.
 
     It is a ``SaveImaged`` because MONAI Label drops those from a bundle and writes the result itself.
@@ -107,7 +107,7 @@ class SaveMaskd(SaveImaged):
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: the photo's name is unknown or taken, or the channels aren't as many as the names.
+        InputError: the photo's name is unknown or taken, or the channels are not as many as the names.
 
     Example:
         >>> from monai.data import MetaTensor
@@ -148,7 +148,7 @@ class SaveMaskd(SaveImaged):
                 )
             source = mask.meta.get("filename_or_obj") if isinstance(mask, MetaTensor) else None
             if source is None:
-                raise InputError(f"'{key}' doesn't know its photo's name; restore it before it is saved.")
+                raise InputError(f"'{key}' does not know its photo's name; restore it before it is saved.")
             stem = stem_of(source)
             check_stems([self._written.setdefault((key, stem), str(source)), str(source)])
             for channel, name in zip(mask, self.names, strict=True):

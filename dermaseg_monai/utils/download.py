@@ -47,11 +47,11 @@ def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int |
         limit: bytes beyond which nothing is taken; any number by default.
 
     Raises:
-        InputError: the address is of another kind, the server refuses or can not be reached, the file is
+        InputError: the address is of another kind, the server refuses or cannot be reached, the file is
             longer than ``limit``, or the disk is too small.
     """
     if not url.startswith(("https://", "http://")):
-        raise InputError(f"The address must start with https:// or http://, not {url!r}.")
+        raise InputError(f"the address must start with https:// or http://, not {url!r}.")
     failures = 0
     with _bar(f"Fetching {name}", size) as bar:
         while True:
@@ -67,7 +67,7 @@ def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int |
             except urllib.error.HTTPError as error:
                 if error.code not in _RETRIED_STATUS:
                     raise InputError(
-                        f"The server refuses {url} ({error.code} {error.reason}); check the address."
+                        f"the server refuses {url} ({error.code} {error.reason}); check the address."
                     ) from error
                 reason = f"{error.code} {error.reason}"
             except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -76,7 +76,7 @@ def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int |
             failures = 1 if after > before else failures + 1
             if failures >= ATTEMPTS:
                 raise InputError(
-                    f"Fetching {url} failed {failures} times in a row ({reason}); run the same command again "
+                    f"fetching {url} failed {failures} times in a row ({reason}); run the same command again "
                     f"to go on after the {after:,} bytes that are there."
                 )
             time.sleep(BACKOFF_SECONDS * 2 ** (failures - 1))

@@ -133,7 +133,7 @@ class PromptTester(BundleTester):
     ) -> None:
         known = get_checkpoint(json.loads((folder / "configs" / "inference.json").read_text())["checkpoint"])
         overrides = {**self.overrides(work, "missing"), "dataset_dir": str(photos), "ckpt_dir": str(tmp_path)}
-        for start in ("There are no weights at", "is not the published file"):
+        for start in ("there are no weights at", "is not the published file"):
             with pytest.raises(RuntimeError) as caught:
                 run(run_id="inferring", config_file=self.configs(folder, "inference"), **overrides)
             said = str(find_input_error(caught.value))

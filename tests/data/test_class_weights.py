@@ -11,7 +11,7 @@ import torch
 from monai.data import Dataset, MetaTensor
 from monai.transforms import Lambdad
 
-from dermaseg_monai.data import class_weights
+from dermaseg_monai.data.class_weights import class_weights
 from dermaseg_monai.losses import CrossEntropyLoss
 from dermaseg_monai.utils.errors import InputError
 

@@ -103,7 +103,7 @@ def test_what_cannot_be_captured_runs_as_it_is(caplog) -> None:
     assert_equal(train(Refusing), train(None))
     (record,) = caplog.records
     assert record.message == (
-        "the training step can't be captured as a CUDA graph and runs without: "
+        "the training step cannot be captured as a CUDA graph and runs without: "
         "operation not permitted when stream is capturing"
     )
 

@@ -163,11 +163,11 @@ def test_copies_are_independent(clone):
 def test_wrong_input_is_named():
     with pytest.raises(InputError, match="mode is "):
         SegmentationHandler(mode="sigmoid")
-    with pytest.raises(InputError, match="Unknown metric"):
+    with pytest.raises(InputError, match="unknown metric"):
         SegmentationHandler("iou")
     with pytest.raises(InputError, match="Unknown reduction"):
         SegmentationHandler(reduction="mean")
-    with pytest.raises(InputError, match="Unknown curve 'pr'"):
+    with pytest.raises(InputError, match="unknown curve 'pr'"):
         CurveHandler(5, "pr")
     with pytest.raises(InputError, match=r"keys \['image'\]; give 'pred' and 'label'"):
         prediction_and_label({"image": 0})

@@ -189,10 +189,10 @@ def test_of_monai_tensors_is_a_plain_tensor(make: Callable[[str], nn.Module], mo
 @pytest.mark.parametrize(
     ("mode", "logits", "target", "message"),
     [
-        ("binary", (2, 2, 4, 4), (2, 1, 4, 4), r"Logits have shape \(2, 2, 4, 4\).*takes \(B, 1, H, W\)"),
+        ("binary", (2, 2, 4, 4), (2, 1, 4, 4), r"logits have shape \(2, 2, 4, 4\).*takes \(B, 1, H, W\)"),
         ("two_class", (2, 1, 4, 4), (2, 1, 4, 4), r"takes \(B, 2, H, W\)"),
         ("multilabel", (5, 4, 4), (5, 4, 4), r"takes \(B, C, H, W\)"),
-        ("binary", (2, 1, 4, 4), (2, 1, 4, 5), r"Target has shape \(2, 1, 4, 5\).*takes \(2, 1, 4, 4\)"),
+        ("binary", (2, 1, 4, 4), (2, 1, 4, 5), r"target has shape \(2, 1, 4, 5\).*takes \(2, 1, 4, 4\)"),
         ("binary", (2, 1, 4, 4), (1, 1, 4, 4), r"takes \(2, 1, 4, 4\)"),
         ("two_class", (2, 2, 4, 4), (2, 2, 4, 4), r"takes \(2, 1, 4, 4\)"),
         ("multilabel", (2, 5, 4, 4), (2, 1, 4, 4), r"takes \(2, 5, 4, 4\)"),

@@ -101,5 +101,5 @@ def test_arguments_out_of_range_are_named(arguments: dict[str, Any], message: st
 
 def test_weights_of_other_channels_are_refused() -> None:
     logits, target = example("multilabel")
-    with pytest.raises(InputError, match="Logits have 5 channels, but weight of CrossEntropyLoss is for 3"):
+    with pytest.raises(InputError, match="logits have 5 channels, but weight of CrossEntropyLoss is for 3"):
         CrossEntropyLoss("multilabel", [1, 2, 3])(logits, target)

@@ -112,5 +112,5 @@ def test_arguments_out_of_range_are_named(arguments: dict[str, Any], message: st
 
 def test_alphas_of_other_channels_are_refused() -> None:
     logits, target = example("multilabel")
-    with pytest.raises(InputError, match="Logits have 5 channels, but alpha of FocalLoss has 2 numbers"):
+    with pytest.raises(InputError, match="logits have 5 channels, but alpha of FocalLoss has 2 numbers"):
         FocalLoss("multilabel", alpha=[0.1, 0.2])(logits, target)

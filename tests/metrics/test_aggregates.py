@@ -70,7 +70,7 @@ def test_nothing_anywhere_takes_the_empty_score(reduction, empty):
 @pytest.mark.parametrize(
     ("counts", "arguments", "message"),
     [
-        (COUNTS, {"reduction": "mean"}, "Unknown reduction 'mean'; choose one of image_mean"),
+        (COUNTS, {"reduction": "mean"}, "unknown reduction 'mean'; choose one of image_mean"),
         (COUNTS, {"reduction": "pooled_micro", "per_channel": True}, "mixes all channels"),
         (COUNTS[:0], {}, r"\(0, 3, 4\); give \(N, C, 4\) of at least one image"),
         (COUNTS[0], {}, r"shape \(3, 4\)"),

@@ -149,7 +149,7 @@ def test_wrong_input_is_named():
         score_histogram(target, target)
     with pytest.raises(InputError, match="differ"):
         score_histogram(logits, target[:, :1])
-    with pytest.raises(InputError, match="Scores have 4 channels; give 5"):
+    with pytest.raises(InputError, match="scores have 4 channels; give 5"):
         ScoreHistogram(5).update(logits, target)
     with pytest.raises(InputError, match="2 scores came with 1 targets"):
         ScoreHistogram(4).update(list(logits), list(target)[:1])
@@ -159,5 +159,5 @@ def test_wrong_input_is_named():
         ScoreHistogram(4).merge(ScoreHistogram(5))
     with pytest.raises(InputError, match="0 channels"):
         ScoreHistogram(0)
-    with pytest.raises(InputError, match=r"Histogram has shape \(4, 9\)"):
+    with pytest.raises(InputError, match=r"histogram has shape \(4, 9\)"):
         roc_auc(torch.zeros(4, 9))

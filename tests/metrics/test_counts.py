@@ -81,8 +81,8 @@ def test_equal_to_sklearn():
 @pytest.mark.parametrize(
     ("prediction", "target", "message"),
     [
-        (torch.zeros(2, 4, 4), torch.zeros(2, 4, 4), r"Prediction has shape \(2, 4, 4\)"),
-        (torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4), r"Target has shape \(2, 4, 4\)"),
+        (torch.zeros(2, 4, 4), torch.zeros(2, 4, 4), r"prediction has shape \(2, 4, 4\)"),
+        (torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4), r"target has shape \(2, 4, 4\)"),
         (torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 5), "differ in shape"),
         (torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4), "differ in shape"),
         (torch.zeros(2, 1, 0, 4), torch.zeros(2, 1, 0, 4), "non-empty"),

@@ -67,7 +67,7 @@ def test_thresholds_other_than_the_official_one():
     assert threshold_jaccard(counts, threshold=0.7).tolist() == [0.7, 0.0]
     assert threshold_jaccard(counts, threshold=0.700001).tolist() == [0.0, 0.0]
     assert torch.equal(threshold_jaccard(counts, threshold=0.0), jaccard(counts))
-    with pytest.raises(InputError, match=r"Threshold is 65"):
+    with pytest.raises(InputError, match=r"threshold is 65"):
         threshold_jaccard(counts, threshold=65)
 
 
@@ -111,7 +111,7 @@ def test_registry():
     assert list(METRICS) == NAMES
     assert all("empty" in inspect.signature(metric).parameters for metric in METRICS.values())
     assert get_metric("jaccard") is jaccard
-    with pytest.raises(InputError, match="Unknown metric 'iou'; choose one of dice, jaccard"):
+    with pytest.raises(InputError, match="unknown metric 'iou'; choose one of dice, jaccard"):
         get_metric("iou")
-    with pytest.raises(InputError, match=r"Counts have shape \(2, 3\)"):
+    with pytest.raises(InputError, match=r"counts have shape \(2, 3\)"):
         jaccard(torch.zeros(2, 3))

@@ -75,12 +75,12 @@ def test_copies_are_independent(clone):
 
 
 def test_wrong_input_is_named():
-    with pytest.raises(InputError, match="Unknown metric 'iou'"):
+    with pytest.raises(InputError, match="unknown metric 'iou'"):
         SegmentationMetric("iou")
-    with pytest.raises(InputError, match="Unknown reduction 'mean'"):
+    with pytest.raises(InputError, match="unknown reduction 'mean'"):
         SegmentationMetric(reduction="mean")
     metric = SegmentationMetric()
-    with pytest.raises(InputError, match="No target"):
+    with pytest.raises(InputError, match="no target"):
         metric(torch.zeros(1, 1, 2, 2))
     with pytest.raises(InputError, match="2 predictions came with 1 targets"):
         metric(PREDICTIONS[:2], TARGETS[:1])

@@ -142,7 +142,7 @@ def test_unreadable_photo_costs_only_itself(tmp_path: Path, data: list[dict[str,
     Path(data[0]["image"]).write_bytes(b"damaged")
     table = PromptComparison(cache_of(tmp_path), data, tmp_path / "out", shifted, jitters=[]).run()
     assert (table["images"] == 3).all()
-    with pytest.raises(InputError, match=r"None of the 1 photos could be evaluated; the first: .*disc_000"):
+    with pytest.raises(InputError, match=r"none of the 1 photos could be evaluated; the first: .*disc_000"):
         PromptComparison(cache_of(tmp_path), data[:1], tmp_path / "out", shifted).run()
 
 

@@ -190,7 +190,7 @@ class TestLoader:
     def test_refusals(self, tmp_path: Path) -> None:
         dataset = dataset_of(tmp_path, tiny_network())
         for arguments in ({"batch_size": 0}, {"jitter": 0.5}):
-            with pytest.raises(InputError, match="can't work"):
+            with pytest.raises(InputError, match="cannot work"):
                 EmbeddingLoader(dataset, **arguments)
         with pytest.raises(InputError, match="'blob'"):
             EmbeddingLoader(dataset, kind="blob")

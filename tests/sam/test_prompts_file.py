@@ -74,13 +74,13 @@ def test_refusals_name_entry_and_field(tmp_path: Path, content: Any, message: st
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There is no"):
+    with pytest.raises(InputError, match="there is no"):
         read_prompts(tmp_path / "none.json")
 
 
 def test_beyond_the_photo() -> None:
     check_inside([Prompt((0.0, 0.0, 20.0, 10.0))], (10, 20), "a")
-    with pytest.raises(InputError, match=r"Entry 'a': boxes has \(21, 10\), beyond the photo of 20 x 10"):
+    with pytest.raises(InputError, match=r"entry 'a': boxes has \(21, 10\), beyond the photo of 20 x 10"):
         check_inside([Prompt((0.0, 0.0, 21.0, 10.0))], (10, 20), "a")
     with pytest.raises(InputError, match="points has"):
         check_inside([Prompt(None, ((5.0, 11.0),), (1,))], (10, 20), "a")

@@ -49,7 +49,7 @@ def test_missing(tmp_path: Path) -> None:
     for path in (tmp_path / "model.pt", tmp_path):
         with pytest.raises(InputError) as caught:
             load_checkpoint(tiny_network(), path)
-        check_sentence(caught.value, "There are no weights at")
+        check_sentence(caught.value, "there are no weights at")
 
 
 def test_fine_tuned_weights_of_another_name_load(tmp_path: Path) -> None:

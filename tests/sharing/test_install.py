@@ -236,7 +236,7 @@ def test_odd_lists_cost_one_sentence(server: Server, bundles: Path, text: str, m
 
 def test_mistakes(server: Server, bundles: Path, tmp_path: Path) -> None:
     refused(server, bundles, "404")
-    with pytest.raises(InputError, match="can't be a bundle's name"):
+    with pytest.raises(InputError, match="cannot be a bundle's name"):
         install("../evil", server.url, bundles)
     with pytest.raises(InputError, match="https://"):
         install(NAME, str(tmp_path), bundles)

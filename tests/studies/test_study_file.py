@@ -51,7 +51,7 @@ def test_study_json_is_such_a_file(tmp_path: Path) -> None:
         ({"title": 5}, '"title" is 5; give a text'),
         ({"variants": {"a": {"image_size": 32}}}, "the image_size is 32; give"),
         ({"variants": {"a": {"max_epochs": "many"}}}, "max_epochs of 'a' is 'many'; give a whole number"),
-        ({"variants": {"a": {"+train#handlers": 5}}}, "'\\+train#handlers' can't be 5"),
+        ({"variants": {"a": {"+train#handlers": 5}}}, "'\\+train#handlers' cannot be 5"),
     ],
 )
 def test_mistakes_name_the_nearest_right_one(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:

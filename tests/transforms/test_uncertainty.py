@@ -38,5 +38,5 @@ def test_heat_map_keeps_its_numbers(tmp_path: Path) -> None:
 
 
 def test_a_map_without_a_photo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="doesn't know its photo's name"):
+    with pytest.raises(InputError, match="does not know its photo's name"):
         SaveHeatmapd("uncertainty", tmp_path)({"uncertainty": torch.zeros(1, 2, 2)})

@@ -47,7 +47,7 @@ def render_phantom(seed: int, size: tuple[int, int] = (192, 256)) -> Phantom:
         The phantom.
 
     Raises:
-        InputError: when the seed is negative or the size too small.
+        InputError: the seed is negative or the size too small.
     """
     if seed < 0:
         raise InputError(f"A phantom's seed is {seed}; give 0 or more.")

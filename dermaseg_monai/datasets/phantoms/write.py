@@ -38,16 +38,16 @@ def write_phantoms(output: str | os.PathLike[str], count: int, size: int = 256, 
         seed: another seed gives another set.
 
     Raises:
-        InputError: when an argument is out of range.
+        InputError: an argument is out of range.
     """
     highest = 10_000_000 - FIRST_ID
     if not 1 <= count <= highest:
-        raise InputError(f"The number of phantoms is {count}; give 1 to {highest}.")
+        raise InputError(f"the number of phantoms is {count}; give 1 to {highest}.")
     smallest = int(np.ceil(SMALLEST_SIDE / min(_ASPECTS)))
     if size < smallest:
-        raise InputError(f"The long side of a phantom is {size} pixels; give at least {smallest}.")
+        raise InputError(f"the long side of a phantom is {size} pixels; give at least {smallest}.")
     if seed < 0:
-        raise InputError(f"The seed of the phantoms is {seed}; give 0 or more.")
+        raise InputError(f"the seed of the phantoms is {seed}; give 0 or more.")
     photos, lesions, attributes = (
         Path(output) / ARCHIVES["training", kind].folder for kind in ("image", "lesion", "attribute")
     )
