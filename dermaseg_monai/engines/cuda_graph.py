@@ -119,7 +119,9 @@ class GraphedStep:
         except RuntimeError as error:
             self.failed = True
             reason = str(error).splitlines()[0]
-            logger.warning("the training step cannot be captured as a CUDA graph and runs without: %s", reason)
+            logger.warning(
+                "the training step cannot be captured as a CUDA graph and runs without: %s", reason
+            )
         else:
             self.gradients = [parameter.grad for parameter in self.parameters]
 

@@ -54,9 +54,7 @@ def _foreground(mask: torch.Tensor, name: str) -> torch.Tensor:
     if not isinstance(mask, torch.Tensor):
         raise InputError(f"{name} is a {type(mask).__name__}; give a tensor (B, C, H, W).")
     if mask.ndim != 4 or 0 in mask.shape[1:]:
-        raise InputError(
-            f"{name} has shape {tuple(mask.shape)}; give non-empty (B, C, H, W) masks."
-        )
+        raise InputError(f"{name} has shape {tuple(mask.shape)}; give non-empty (B, C, H, W) masks.")
     if mask.is_complex():
         raise InputError(f"{name} has dtype {mask.dtype}; give bool or 0/1 masks.")
     # metadata-carrying subclasses cost more per operation than the operation itself

@@ -165,7 +165,7 @@ def test_wrong_input_is_named():
         SegmentationHandler(mode="sigmoid")
     with pytest.raises(InputError, match="unknown metric"):
         SegmentationHandler("iou")
-    with pytest.raises(InputError, match="Unknown reduction"):
+    with pytest.raises(InputError, match="unknown reduction"):
         SegmentationHandler(reduction="mean")
     with pytest.raises(InputError, match="unknown curve 'pr'"):
         CurveHandler(5, "pr")
