@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.files import sha256
+
+logger = logging.getLogger(__name__)
 
 NAME = "calibration.json"
 _DIRECTIONS = 16
@@ -115,16 +119,22 @@ def stored_calibration(ckpt_dir: str | os.PathLike[str], alone: bool = True) -> 
         alone: whether the bundle is asked alone; the mean of several bundles is another prediction.
 
     Returns:
-        What is stored, or a calibration that changes nothing.
+        What is stored, or a calibration that changes nothing; so also, with a warning, where it was fitted for other
+        weights, which a further training has replaced.
 
     Raises:
         InputError: the file is damaged.
     """
-    path = Path(ckpt_dir) / NAME
-    if not alone or not path.is_file():
+    path, weights = Path(ckpt_dir) / NAME, Path(ckpt_dir) / "model.pt"
+    if not (alone and path.is_file() and weights.is_file()):
         return Calibration()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["weights"] != sha256(weights):
+            logger.warning(
+                "%s was fitted for other weights and is left aside; run dermaseg calibrate again", path
+            )
+            return Calibration()
         outlines = content["outlines"] or {}
         features = content["features"]
         return Calibration(
@@ -139,11 +149,14 @@ def stored_calibration(ckpt_dir: str | os.PathLike[str], alone: bool = True) -> 
         ) from error
 
 
-def as_text(calibration: Calibration, facts: Mapping[str, Any], outlines: Mapping[str, Any]) -> str:
+def as_text(
+    calibration: Calibration, weights: str, facts: Mapping[str, Any], outlines: Mapping[str, Any]
+) -> str:
     """The content of ``calibration.json``.
 
     Args:
         calibration: what was fitted.
+        weights: SHA-256 of the ``model.pt`` it was fitted for.
         facts: what else to say, such as the photos it was fitted on.
         outlines: the level and the tolerance of the outlines.
     """
@@ -151,7 +164,7 @@ def as_text(calibration: Calibration, facts: Mapping[str, Any], outlines: Mappin
     if calibration.inner is not None:
         fitted = {**outlines, "inner": calibration.inner, "outer": calibration.outer}
     features = None if calibration.features is None else asdict(calibration.features)
-    content = {**facts, "temperature": calibration.temperature, "outlines": fitted}
+    content = {**facts, "weights": weights, "temperature": calibration.temperature, "outlines": fitted}
     # a line for each list of features, which nobody reads number by number
     text = json.dumps(content, indent=2)[:-2]
     return f'{text},\n  "features": {json.dumps(features)}\n}}\n'

@@ -36,7 +36,7 @@ from dermaseg_monai.metrics import (
 )
 from dermaseg_monai.transforms import Entropyd
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.files import write_text
+from dermaseg_monai.utils.files import sha256, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,12 @@ def calibrate(
         **_errors(histogram, temperature),
     }
     path = run.ckpt_dir / NAME
-    write_text(path, as_text(calibration, facts, {"level": level, "tolerance": tolerance}))
+    write_text(
+        path,
+        as_text(
+            calibration, sha256(run.ckpt_dir / "model.pt"), facts, {"level": level, "tolerance": tolerance}
+        ),
+    )
     logger.info("calibrated on %d photos into %s", len(histograms), path)
     return path
 

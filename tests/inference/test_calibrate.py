@@ -101,6 +101,18 @@ def test_masks_are_the_same_without_calibration(bundle: Path, dataset: Path, tmp
     assert "no inner and outer outline were fitted" in str(explained(caught.value))
 
 
+def test_other_weights_have_no_calibration(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("model.pt", "calibration.json"):
+        (tmp_path / name).write_bytes((bundle / "models" / name).read_bytes())
+    assert stored_calibration(tmp_path).features is not None
+    with (tmp_path / "model.pt").open("ab") as weights:
+        weights.write(b"trained further")
+    assert stored_calibration(tmp_path) == Calibration()
+    assert "was fitted for other weights" in caplog.text
+
+
 def test_a_check_measures_another_section(bundle: Path, dataset: Path, tmp_path: Path) -> None:
     result = check_calibration(bundle, dataset, tmp_path, section="validation")
     assert result == json.loads((tmp_path / "calibration_validation.json").read_text())
@@ -157,6 +169,8 @@ def test_what_cannot_be_calibrated(bundle: Path, dataset: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="fit it first with dermaseg calibrate"):
         check_calibration(bare, dataset, tmp_path)
     (tmp_path / "calibration.json").write_text('{"temperature": 1}')
+    assert stored_calibration(tmp_path) == Calibration()  # without weights there is nothing to calibrate
+    (tmp_path / "model.pt").write_bytes(b"")
     with pytest.raises(InputError, match="holds no calibration; fit it again"):
         stored_calibration(tmp_path)
 
