@@ -36,7 +36,7 @@ class EarlyStop:
         self.validator = validator
 
     def attach(self, engine: Any) -> None:
-        """Register with the trainer, after the validation and before :class:`TrainingState`."""
+        """Register with the trainer, after the validation and before :class:`ResumableCheckpoint`."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
