@@ -244,3 +244,5 @@ def test_a_study_about_a_distance(tmp_path) -> None:
     assert "| Cross-entropy + Tversky | \N{MINUS SIGN}" in text
     assert re.search(r"Cross-entropy \+ Tversky \|.*\| better \|", text)
     assert re.search(r"Jaccard alone \| \+.*\| worse \|", text)
+    page = (tmp_path / "results" / "loss" / "index.html").read_text()
+    assert "smaller than that between two people" in page
