@@ -18,19 +18,30 @@ def summary(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "results" / name / "summary.json").read_text(encoding="utf-8"))
 
 
-def test_lesion_rows() -> None:
-    metrics = summary("lesion_unet")["metrics"]
-    cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in metrics]
+SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
+
+
+@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp"])
+def test_lesion_rows(bundle: str) -> None:
+    metrics = summary(bundle)["metrics"]
+    cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES]
     assert " | ".join(cells[:4]) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert " | ".join(cells) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-def test_lesion_means_are_those_of_the_images() -> None:
-    table = pd.read_csv(ROOT / "results" / "lesion_unet" / "metrics.csv")
-    found = {name: table[name].mean() for name in ("dice", "jaccard", "threshold_jaccard", "accuracy")}
-    metrics = summary("lesion_unet")["metrics"]
+@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp"])
+def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
+    table = pd.read_csv(ROOT / "results" / bundle / "metrics.csv")
+    found = {name: table[name].mean() for name in SCORES[:4]}
+    metrics = summary(bundle)["metrics"]
     assert found == pytest.approx({name: metrics[name]["mean"] for name in found}, abs=1e-5)
     assert len(table) == 389
+
+
+def test_scores_of_what_ships() -> None:
+    metrics = summary("lesion_unetpp")["metrics"]
+    scores = get_bundle("lesion_unetpp").scores
+    assert scores == pytest.approx({name: metrics[name]["mean"] for name in scores}, abs=5e-5)
 
 
 def test_attribute_scores() -> None:
