@@ -1,4 +1,4 @@
-"""Each measurement in a process of its own, where nothing is left of those before it."""
+"""Running of a measurement in a fresh process, where nothing is left of those before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One photo's answer: masks, maps and measurements as plain values and encoded pictures."""
+"""Answers of the interface: masks, maps and measurements of one photo as plain values and encoded pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface for other programs, which the page uses as well."""
+"""HTTP interface for the page and for other programs."""
 
 from __future__ import annotations
 

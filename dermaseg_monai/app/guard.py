@@ -1,4 +1,4 @@
-"""Who is let in, before the body of a request is read."""
+"""Checks of a request before its body is read: host, origin and token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one visitor may ask of the server: size, rate and time."""
+"""Limits of a visitor: size, rate and time."""
 
 from __future__ import annotations
 

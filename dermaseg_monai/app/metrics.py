@@ -1,4 +1,4 @@
-"""What the server tells Prometheus, in its text format."""
+"""Metrics for Prometheus, in its text format."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import torch
 from monai.transforms import SaveImaged
 from torch import nn
 
-from dermaseg_monai.bundle.catalogue import BUNDLES
+from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.flips import AXES
 from dermaseg_monai.inferers.maps import predict_maps
@@ -186,7 +186,8 @@ def find_models(bundles: Sequence[str] = (), ckpt_dir: str | os.PathLike[str] | 
         model = Model.find(name, ckpt_dir)
         model.check({})
         models[model.path.resolve()] = model
-    for bundle in BUNDLES:
+    # the flagship is what a visitor gets who asks for nothing
+    for bundle in sorted(BUNDLES, key=lambda bundle: bundle.name != FLAGSHIP):
         try:
             model = Model.find(bundle.name)
         except InputError:

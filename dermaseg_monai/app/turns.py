@@ -1,4 +1,4 @@
-"""Waiting for the processor: some photos at once, some more in a queue, and the rest sent away at the door."""
+"""Queue for the processor: some photos at once, some more waiting, the rest refused."""
 
 from __future__ import annotations
 

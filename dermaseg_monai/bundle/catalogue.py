@@ -563,6 +563,9 @@ _ATTRIBUTES: tuple[Bundle, ...] = (
 BUNDLES: tuple[Bundle, ...] = (*_LESIONS, *_ATTRIBUTES)
 """The whole collection."""
 
+FLAGSHIP = "lesion_mobilenetv2_unet"
+"""The lesion bundle that commands, page and Python take unless told otherwise."""
+
 
 def get_bundle(name: str) -> Bundle:
     """The catalogue's entry called ``name``.

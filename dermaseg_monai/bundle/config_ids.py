@@ -1,4 +1,4 @@
-"""Setting a value in a nested config by its MONAI id."""
+"""Access to values of a nested config by their MONAI ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files make a bundle, apart from what runs leave in its folder. Data and paths only, no torch."""
+"""The files that belong to a bundle, apart from what runs leave in its folder; torch-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides that MONAI would take otherwise than they were typed, and misspelt ids, which are told."""
+"""Overrides of config ids: taken as they were typed, and named where they are misspelt."""
 
 from __future__ import annotations
 

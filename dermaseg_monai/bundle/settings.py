@@ -1,4 +1,4 @@
-"""Kinds and ranges of the configs' ids, by which values from a command line are checked before anything runs."""
+"""Kinds and ranges of the configs' ids, by which values are checked before anything runs."""
 
 from __future__ import annotations
 

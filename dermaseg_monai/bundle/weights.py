@@ -1,4 +1,4 @@
-"""What a training begins with: pretrained weights, statistics and priors of its data, another bundle's weights."""
+"""Initial weights of a training: pretrained weights, statistics and priors of its data, another bundle's weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often each image is drawn, so that what is rare is seen."""
+"""Sampling weights that draw images with rare attributes more often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory that one step or photo frees, kept for the next one."""
+"""Reuse of memory that a step or photo frees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device too small for the batch: smaller parts, or a sentence that says what to do."""
+"""Splitting of a batch when device memory runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Randomness that depends on the seed and the epoch alone."""
+"""Seeding of every epoch by the seed and its number alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation of lesions writes: a row of scores for every image, and their summary."""
+"""Per-image scores and summary of a lesion evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics as Ignite handlers, which take the network's output as the engine leaves it."""
+"""Ignite handlers of the metrics."""
 
 from __future__ import annotations
 

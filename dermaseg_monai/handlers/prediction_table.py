@@ -1,4 +1,4 @@
-"""What an inference writes beside its masks."""
+"""Table of predictions and of photos left out."""
 
 from __future__ import annotations
 

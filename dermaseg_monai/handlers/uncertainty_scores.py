@@ -1,4 +1,4 @@
-"""Is the uncertainty worth something? Calibration and risk-coverage of an evaluation."""
+"""Calibration and risk-coverage of predicted uncertainty."""
 
 from __future__ import annotations
 

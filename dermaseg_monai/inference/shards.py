@@ -1,4 +1,4 @@
-"""Prediction of a big folder on a Ray cluster, in shards that are done once."""
+"""Prediction of a big folder on a Ray cluster, in shards that are each done once."""
 
 from __future__ import annotations
 
@@ -129,8 +129,9 @@ def _joined(homes: Sequence[Path], name: str) -> pd.DataFrame:
 def _key(items: Sequence[Mapping[str, str]], folder: BundleFolder, overrides: Mapping[str, Any]) -> str:
     """A name for what a shard is made from: the photos, the bundle's files, the settings."""
     config = folder.path / "configs" / "inference.json"
-    weights = Path(overrides.get("ckpt_dir", folder.ckpt_dir)) / "model.pt"
-    files = [item["image"] for item in items] + [str(file) for file in (config, weights) if file.is_file()]
+    weights = Path(overrides.get("ckpt_dir", folder.ckpt_dir))
+    fitted = [weights / name for name in ("model.pt", "thresholds.json", "calibration.json")]
+    files = [item["image"] for item in items] + [str(file) for file in (config, *fitted) if file.is_file()]
     stamps = [(file, (stat := os.stat(file)).st_size, stat.st_mtime_ns) for file in files]
     content = json.dumps([stamps, overrides], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""The mean of several trained bundles."""
+"""Ensemble of several trained bundles: the mean of their probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained bundles that are asked photo by photo, from Python or inside another bundle."""
+"""Trained bundles as networks that segment photo by photo, from Python or inside another bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes only where a lesion bundle sees a lesion."""
+"""Restriction of attributes to the lesion that a lesion bundle finds."""
 
 from __future__ import annotations
 

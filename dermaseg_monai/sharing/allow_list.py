@@ -1,4 +1,4 @@
-"""What the config of a bundle that nobody vouches for may use: the lists that the screen goes by."""
+"""Allow-list for configs of untrusted bundles."""
 
 from __future__ import annotations
 

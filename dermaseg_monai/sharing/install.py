@@ -1,4 +1,4 @@
-"""Getting a bundle from any web server that has what ``dermaseg pack`` wrote."""
+"""Downloading and installing shared bundles from any web server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles as a folder of archives that any static web server can share."""
+"""Packing of bundles into a folder of archives that any static web server can share."""
 
 from __future__ import annotations
 

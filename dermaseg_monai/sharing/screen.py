@@ -1,4 +1,4 @@
-"""Reading a bundle that nobody vouches for: what its files would do, told before any of it is done.
+"""Screening of untrusted bundles: what their files would do, found before any of it is done.
 
 A MONAI config is a program. ``_target_`` names any callable of any installed package, a string that starts with
 ``$`` is evaluated, ``logging.conf`` is evaluated too, and weights may be pickles. This module reads these as

@@ -1,4 +1,4 @@
-"""Checking a bundle's folder or archive before it is shared or used."""
+"""Checks of a bundle's folder or archive before it is shared or used."""
 
 from __future__ import annotations
 

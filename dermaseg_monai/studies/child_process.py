@@ -1,4 +1,4 @@
-"""A command that ends when the process that started it does, even by SIGKILL.
+"""Child process that is killed with its parent, even by SIGKILL.
 
 ``python -m dermaseg_monai.studies.child_process MODULE ARGUMENT ...`` is ``python -m MODULE ARGUMENT ...``, watching
 its standard input: when the other end closes, which the system does for a process that is gone, it kills its own

@@ -1,4 +1,4 @@
-"""One run: train, evaluate, and write down how it went."""
+"""Execution of one run: training, evaluation and its record."""
 
 from __future__ import annotations
 

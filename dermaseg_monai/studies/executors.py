@@ -1,4 +1,4 @@
-"""Where a batch's runs are executed: on this machine, or on a Ray cluster."""
+"""Executors of a batch's runs: this machine, or a Ray cluster."""
 
 from __future__ import annotations
 

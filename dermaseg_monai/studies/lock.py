@@ -1,4 +1,4 @@
-"""A lock that the end of its holder releases, however that end comes."""
+"""Lock that the end of its holder releases, however that end comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trainings a batch consists of, and how far each of them is."""
+"""The runs of a study and their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``run.json``: what a run is, how far it is, and what it was made with."""
+"""Record of a run, ``run.json``: its settings, its state, and the machine it was made on."""
 
 from __future__ import annotations
 

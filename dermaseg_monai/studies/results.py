@@ -1,4 +1,4 @@
-"""What a study's run folders hold: its plan, its finished runs, and what is missing and why."""
+"""Results in the run folders of a study: its plan, its finished runs, and what is missing and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a difference between variants is more than the choice of images.
+"""Bootstrap intervals and paired tests of differences between variants.
 
 Every score is treated alike: per image a numerator and a denominator, summed over images, divided, and averaged
 over channels and seeds. The mean of a lesion's Dice has the Dice as numerator and 1 as denominator; the official

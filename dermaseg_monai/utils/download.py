@@ -1,4 +1,4 @@
-"""Fetching a file over HTTP, resumable."""
+"""Resumable HTTP downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Yes and no as people type them."""
+"""Parsing of boolean settings."""
 
 from __future__ import annotations
 

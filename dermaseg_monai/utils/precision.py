@@ -1,4 +1,4 @@
-"""The device that a run uses by itself, and the half precision in which it computes."""
+"""Default device of a run, and the half precision that the device computes in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder in another's place, in one step."""
+"""Atomic replacement of a folder by another."""
 
 from __future__ import annotations
 

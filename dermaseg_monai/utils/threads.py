@@ -1,4 +1,4 @@
-"""Threads that work ahead, but not too far."""
+"""Threads that work ahead of their consumer, within a limit."""
 
 from __future__ import annotations
 
