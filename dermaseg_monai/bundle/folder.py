@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Mapping
@@ -170,7 +171,8 @@ class BundleFolder:
         """
         from monai.bundle import ConfigParser
 
-        parser = ConfigParser(dict(self.config))
+        # a copy: the parser writes what is set below another id into the config that it is given
+        parser = ConfigParser(copy.deepcopy(dict(self.config)))
         parser.update({"bundle_root": str(self.path), "ckpt_dir": str(self.ckpt_dir), **overrides})
         return parser
 

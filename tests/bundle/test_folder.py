@@ -25,6 +25,14 @@ def test_bundles_outside_the_collection_describe_themselves(tmp_path: Path) -> N
     assert lesion.parts("mode", "image_size") == {"mode": "binary", "image_size": [32, 32]}
 
 
+def test_overrides_stay_with_the_parts_they_were_given_for(tmp_path: Path) -> None:
+    folder = BundleFolder(write_tiny_bundle(tmp_path / "seed0", "lesion_unet"))
+    deeper = folder.parts("network_def", **{"network_def#features": [4, 8, 16]})["network_def"]
+    own = folder.parts("network_def")["network_def"]
+    assert (len(deeper.encoder), len(own.encoder)) == (3, 2)
+    assert folder.config["network_def"]["features"] == [4, 8]
+
+
 def test_weights_elsewhere(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "own", "lesion_unet")
     folder = BundleFolder.find("lesion_unet", tmp_path / "own" / "models")
