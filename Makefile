@@ -6,7 +6,7 @@ LABEL_VENV ?= .venv-monailabel
 DATA ?= demo/prepared
 BUNDLE := bundles/lesion_unet_compact
 RUN := $(VENV)/bin/python -m monai.bundle run
-# the smallest network, on images of 64 pixels: done in three minutes on two slow cores
+# the smallest network, on images of 64 pixels: done in minutes on any machine
 DEMO := --dataset_dir $(abspath $(DATA)) --bundle_root $(abspath $(BUNDLE)) --ckpt_dir $(abspath demo/models) --batch_size 8
 
 .PHONY: demo test test-label lint audit install clean
