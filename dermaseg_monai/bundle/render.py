@@ -49,8 +49,9 @@ def render(bundle: Bundle) -> dict[str, str]:
     Returns:
         Text by path within the bundle's folder.
     """
+    train = _train(bundle)
     configs = {
-        "train": _train(bundle),
+        "train": train,
         "evaluate": _changed("evaluate", bundle, bundle.evaluate)
         | ({"encoder_start": None} if bundle.encoder_weights else {}),
         "inference": _changed("inference", bundle, _shared(bundle, bundle.network) | dict(bundle.inference)),
@@ -58,6 +59,13 @@ def render(bundle: Bundle) -> dict[str, str]:
         **({} if bundle.checkpoint else {"dictionary_train": _changed("dictionary_train", bundle)}),
         "metadata": metadata(bundle),
     }
+    for name in ("evaluate", "multi_gpu_train"):
+        # MONAI reads them after train.json, whose ids they use, and takes the imports of the last file alone
+        own = configs[name]["imports"]
+        configs[name]["imports"] = [
+            *train["imports"],
+            *(line for line in own if line not in train["imports"]),
+        ]
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
     files |= {path: (BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
     if bundle.checkpoint and not bundle.ships_weights:
