@@ -16,6 +16,7 @@ from typing import Any
 
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import STATIC, example_photo
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.inference.quantise import quantise
 from dermaseg_monai.transforms import NormalisePhotod
 from dermaseg_monai.transforms.uncertainty import heat_palette
@@ -41,7 +42,7 @@ _SMALLEST_HALVED = 1024  # weights: smaller tensors keep their precision
 
 def write_site(
     output: str | os.PathLike[str],
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     ckpt_dir: str | os.PathLike[str] | None = None,
     runtime: str | os.PathLike[str] | None = None,
     int8: str | os.PathLike[str] | None = None,

@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.cli.compare_prompts import compare_prompts
 from dermaseg_monai.cli.study import run_study
@@ -155,7 +156,7 @@ class Commands:
         self,
         photos: str,
         output: str,
-        bundle: str = "lesion_mobilenetv2_unet",
+        bundle: str = FLAGSHIP,
         executor: str = "local",
         ray_address: str | None = None,
         dicom_seg: bool = False,
@@ -277,7 +278,7 @@ class Commands:
         url: str,
         study: str | None = None,
         query: str | None = None,
-        bundle: str = "lesion_mobilenetv2_unet",
+        bundle: str = FLAGSHIP,
         outline: bool = False,
         credentials: str | None = None,
         authority: str | None = None,
@@ -310,7 +311,7 @@ class Commands:
         return_to: str,
         accept: str | tuple[str, ...],
         spool: str,
-        bundle: str = "lesion_mobilenetv2_unet",
+        bundle: str = FLAGSHIP,
         host: str = "0.0.0.0",
         outline: bool = False,
         **overrides: Any,
@@ -457,7 +458,7 @@ class Commands:
     def site(
         self,
         output: str,
-        bundle: str = "lesion_mobilenetv2_unet",
+        bundle: str = FLAGSHIP,
         ckpt_dir: str = "",
         runtime: str = "",
         int8: str = "",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
+
 
 def compare_prompts(
     dataset_dir: str,
@@ -12,7 +14,7 @@ def compare_prompts(
     weights: str,
     model: str = "medsam_vit_b",
     section: str = "test",
-    predicted_by: str = "lesion_mobilenetv2_unet",
+    predicted_by: str = FLAGSHIP,
     points: int = 1,
     negative_points: int = 0,
     multimask: bool | None = None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.dicom.archive import Answer, Archive, read_credentials
 from dermaseg_monai.dicom.derive import Deriver
 from dermaseg_monai.dicom.source import PHOTO_CLASSES, NoPhotoError, Source, read_sources
@@ -41,7 +42,7 @@ def run_dicomweb(
     url: str,
     study: str | None = None,
     query: str | None = None,
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     outline: bool = False,
     credentials: str | None = None,
     authority: str | None = None,

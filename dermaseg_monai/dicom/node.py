@@ -15,6 +15,7 @@ from typing import Any
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.dicom.derive import Deriver
 from dermaseg_monai.dicom.peer import Sender, parse_peer
 from dermaseg_monai.dicom.source import PHOTO_CLASSES, NoPhotoError, read_sources
@@ -34,7 +35,7 @@ def run_node(
     return_to: str,
     accept: Sequence[str],
     spool: str,
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     host: str = "0.0.0.0",
     outline: bool = False,
     **overrides: Any,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.data.photos import check_any
 from dermaseg_monai.dicom.derive import Derived, Deriver, failure
 from dermaseg_monai.dicom.source import NoPhotoError, Source, find_objects, read_sources
@@ -25,7 +26,7 @@ _TOGETHER = 16  # photos decoded and segmented at a time
 def predict_dicom(
     photos: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     outline: bool = False,
     **overrides: Any,
 ) -> pd.DataFrame:

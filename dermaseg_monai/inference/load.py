@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.inferers.member import Member
 
 
-def load_bundle(bundle: str | os.PathLike[str] = "lesion_mobilenetv2_unet", **overrides: Any) -> Member:
+def load_bundle(bundle: str | os.PathLike[str] = FLAGSHIP, **overrides: Any) -> Member:
     """Load a trained bundle, ready for photos.
 
     The network is built and loaded once; each photo is then prepared, segmented and post-processed as the bundle's

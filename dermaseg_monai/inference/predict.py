@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.bundle.folder import BundleFolder, check_places, fold_bundles
 from dermaseg_monai.utils.files import read_table
 
@@ -15,7 +16,7 @@ from dermaseg_monai.utils.files import read_table
 def predict(
     photos: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     **overrides: Any,
 ) -> pd.DataFrame:
     """Segment photos with a trained bundle.

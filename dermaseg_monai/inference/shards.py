@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder, check_places
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.image_files import read_photo
@@ -25,7 +26,7 @@ _DONE = "done.json"
 def predict_on_ray(
     photos: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    bundle: str = "lesion_mobilenetv2_unet",
+    bundle: str = FLAGSHIP,
     address: str | None = None,
     shard_size: int = 200,
     cpus: float = 1.0,

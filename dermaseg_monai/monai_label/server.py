@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.image_files.kinds import PHOTO_SUFFIXES
 from dermaseg_monai.utils.errors import InputError
@@ -125,7 +126,7 @@ def serve(
     if not photos.is_dir():
         raise InputError(f"there is no folder {photos}; give the folder of the photos to label.")
     home = Path(app).expanduser().resolve() if app else photos.with_name(f"{photos.name}-monailabel")
-    names = make_app(home, bundles or ("lesion_mobilenetv2_unet",))
+    names = make_app(home, bundles or (FLAGSHIP,))
     address = f"http://{host}:{port}"
     print(_CLIENTS.format(address=address, studies=photos, app=home, model=names[0]), flush=True)
     arguments = command(home, photos, names, host, port)

@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inferers.member import Member
 from dermaseg_monai.sam.from_mask import check_kind, prompt_from_mask
@@ -44,7 +45,7 @@ class BundlePredictor:
 
     def __init__(
         self,
-        bundle: str | os.PathLike[str] = "lesion_mobilenetv2_unet",
+        bundle: str | os.PathLike[str] = FLAGSHIP,
         ckpt_dir: str | os.PathLike[str] | None = None,
         device: str | torch.device | None = None,
         overrides: Mapping[str, Any] | None = None,
