@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Mapping
@@ -101,6 +100,18 @@ class BundleFolder:
         """Whether the network takes prompts beside the photo."""
         return "prompt_source" in self.config
 
+    def check_unprompted(self) -> None:
+        """Refuse a bundle that segments photos by prompts alone.
+
+        Raises:
+            InputError: the bundle is promptable.
+        """
+        if self.promptable:
+            raise InputError(
+                f"'{self.name}' takes prompts, and cannot segment photos by itself; choose a bundle without, or use "
+                "dermaseg_monai.sam.PromptSession."
+            )
+
     @property
     def task(self) -> str:
         """ "lesion" or "attribute"."""
@@ -172,7 +183,7 @@ class BundleFolder:
         from monai.bundle import ConfigParser
 
         # a copy: the parser writes what is set below another id into the config that it is given
-        parser = ConfigParser(copy.deepcopy(dict(self.config)))
+        parser = ConfigParser(deepcopy(dict(self.config)))
         parser.update({"bundle_root": str(self.path), "ckpt_dir": str(self.ckpt_dir), **overrides})
         return parser
 

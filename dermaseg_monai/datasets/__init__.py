@@ -5,7 +5,7 @@ from __future__ import annotations
 from dermaseg_monai.datasets.download import download_isic2018
 from dermaseg_monai.datasets.isic2018 import ATTRIBUTES, SECTIONS
 from dermaseg_monai.datasets.prepare import PrepareSummary, Problem, prepare
-from dermaseg_monai.datasets.splits import assign, official_split, random_split
+from dermaseg_monai.datasets.splits import assign, official_split
 
 __all__ = [
     "ATTRIBUTES",
@@ -16,5 +16,4 @@ __all__ = [
     "download_isic2018",
     "official_split",
     "prepare",
-    "random_split",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import struct
 import zipfile
@@ -19,16 +18,16 @@ from PIL import Image
 
 from dermaseg_monai.datasets import isic2018
 from dermaseg_monai.datasets.journal import FileStamp, Record, stamp
-from dermaseg_monai.datasets.sources import SourceFile, temporary_name
+from dermaseg_monai.datasets.sources import SourceFile
 from dermaseg_monai.image_files import open_mask, open_photo
 from dermaseg_monai.utils.errors import InputError, refusal
+from dermaseg_monai.utils.files import temporary_path
 
 FOLDERS = {"image": "images", "lesion": "masks", **dict.fromkeys(isic2018.ATTRIBUTES, "attributes")}
 MASK_SUFFIXES = {"lesion": isic2018.LESION_SUFFIX, **isic2018.ATTRIBUTE_SUFFIXES}
 
 _JPEG_QUALITY = 95
 _ARCHIVE_ERRORS = (OSError, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,6 @@ def store_pair(pair: Pair, output: Path, size: int | None, soft: bool) -> Record
             (output / file.name).unlink(missing_ok=True)
         return Record(pair.id, pair.key, problem=error.problem)
     return record
-
-
-def remove_temporary(folder: Path) -> None:
-    """Remove what a run that was killed left half-written."""
-    for path in folder.glob(".*"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink()
 
 
 def _store_photo(pair: Pair, output: Path, size: int | None, record: Record) -> tuple[int, int]:
@@ -141,14 +133,14 @@ def _readable(file: SourceFile, folder: Path) -> Iterator[Path]:
             try:
                 yield path
             except InputError as error:
-                raise _BadFileError(file, f"cannot be used: {_said(error, path)}") from error
+                raise _BadFileError(file, f"cannot be used: {_reason(error, path)}") from error
     except (InputError, *_ARCHIVE_ERRORS) as error:
         if refusal(error) is not None:
             raise  # a disk that is full or broken, which no other file would change
         raise _BadFileError(file, f"cannot be used: {str(error) or type(error).__name__}") from error
 
 
-def _said(error: InputError, path: Path) -> str:
+def _reason(error: InputError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ").removesuffix(".")
 
 
@@ -168,7 +160,7 @@ def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
 def _place(content: Path | bytes, output: Path, name: str) -> FileStamp:
     """Put a file in its place in one step; whether it reached the disk is ensured once, for all files."""
     path = output / name
-    temporary = temporary_name(path)
+    temporary = temporary_path(path)
     try:
         if isinstance(content, bytes):
             temporary.write_bytes(content)

@@ -37,10 +37,10 @@ def read_groups(path: str | os.PathLike[str]) -> dict[str, str]:
             f"{path} has the columns {', '.join(header)}; it needs one called id or image_id, and one called "
             "patient_id, lesion_id or group."
         )
-    places = header.index(id_column), header.index(group_column)
+    columns = header.index(id_column), header.index(group_column)
     groups: dict[str, str] = {}
     for row in rows:
-        name, group = (row[place] for place in places)
+        name, group = (row[column] for column in columns)
         if not name or not group:
             continue
         if groups.setdefault(name, group) != group:
@@ -78,30 +78,30 @@ def read_photo_table(path: str | os.PathLike[str], what: str) -> tuple[list[str]
         raise InputError(
             f"{path} has the columns {', '.join(header) or 'none'}; it needs one called id or image_id."
         )
-    place = header.index(column)
+    index = header.index(column)
     rows = [[value.strip() for value in line] for line in lines if len(line) >= len(header)]
     for row in rows:
-        row[place] = as_text(PurePosixPath(row[place]).stem if is_photo_name(row[place]) else row[place])
+        row[index] = as_text(PurePosixPath(row[index]).stem if is_photo_name(row[index]) else row[index])
     return header, column, [row[: len(header)] for row in rows]
 
 
 def members(groups: Mapping[str, str]) -> list[tuple[str, ...]]:
     """The ids of each group, sorted."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for name, group in groups.items():
-        found.setdefault(group, []).append(name)
-    return [tuple(sorted(names)) for names in found.values()]
+        by_group.setdefault(group, []).append(name)
+    return [tuple(sorted(names)) for names in by_group.values()]
 
 
 def joined(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """Join groups that share an id, directly or through others, so that each id is in one group."""
     sets: list[set[str]] = []
-    place: dict[str, int] = {}
+    set_of: dict[str, int] = {}
     for group in groups:
-        touched = sorted({place[name] for name in group if name in place})
+        touched = sorted({set_of[name] for name in group if name in set_of})
         together = set(group).union(*(sets[index] for index in touched))
         for index in touched:
             sets[index] = set()
         sets.append(together)
-        place.update(dict.fromkeys(together, len(sets) - 1))
+        set_of.update(dict.fromkeys(together, len(sets) - 1))
     return [tuple(sorted(group)) for group in sets if group]

@@ -1,4 +1,4 @@
-"""What is known about the ISIC 2018 files: names, addresses, checksums, near-duplicates.
+"""Facts about the ISIC 2018 files: names, addresses, checksums, near-duplicates.
 
 Reference: Codella et al., "Skin Lesion Analysis Toward Melanoma Detection 2018" (arXiv:1902.03368) and
 Tschandl et al., "The HAM10000 dataset" (doi:10.1038/sdata.2018.161); the archives are listed at

@@ -12,13 +12,14 @@ from dermaseg_monai.datasets import isic2018
 from dermaseg_monai.datasets.sources import SourceFile
 from dermaseg_monai.utils.errors import InputError
 
-Found = dict[tuple[str, str], dict[str, SourceFile]]
+SortedFiles = dict[tuple[str, str], dict[str, SourceFile]]
 """For each (section, role) the files by image id; roles are "image", "lesion" and the attribute names."""
 
 _MASK_ENDING = re.compile(
     r"[-_ .](segmentation|mask|lesion|label|labels|seg|gt|ground_?truth|annotation)s?$", re.IGNORECASE
 )
 _TEXTS = re.compile(r"(license|attribution|readme|citation|metadata)", re.IGNORECASE)
+_TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xlsx", ".db")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def recognise(files: Iterable[SourceFile], source: object, name: str | None = No
     return matches[0]
 
 
-def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[Found, list[str]]:
+def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, list[str]]:
     """Sort files into photos and masks.
 
     A mask belongs to the photo of the same name, or of the name without an ending such as ``_segmentation``. Where an
@@ -181,11 +182,11 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[Found, list[st
     entries = [(key, file) for file in files if (key := layout.kind_of(file.name)) is not None]
     packed = {key for key, file in entries if file.archive is not None}
     entries = [(key, file) for key, file in entries if file.archive is not None or key not in packed]
-    found: Found = {}
+    sorted_files: SortedFiles = {}
     passed: list[str] = []
     for (section, kind), file in entries:
         if kind == "image" and file.is_photo() and not isic2018.is_mask(file.file_name):
-            _add(found, (section, "image"), PurePosixPath(file.file_name).stem, file)
+            _add(sorted_files, (section, "image"), PurePosixPath(file.file_name).stem, file)
         elif kind == "image" and not isic2018.is_mask(file.file_name) and not _is_text(file.name):
             passed.append(file.name)
     for (section, kind), file in entries:
@@ -195,17 +196,17 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[Found, list[st
         if not file.is_photo():
             passed += [] if _is_text(file.name) else [file.name]
         elif kind == "lesion":
-            photos = found.get((section, "image"), {})
-            _add(found, (section, "lesion"), photo_of(stem, photos), file)
+            photos = sorted_files.get((section, "image"), {})
+            _add(sorted_files, (section, "lesion"), photo_of(stem, photos), file)
         else:
             attribute = next(
-                (a for a in isic2018.ATTRIBUTES if stem.lower().endswith(f"_attribute_{a}")), None
+                (name for name in isic2018.ATTRIBUTES if stem.lower().endswith(f"_attribute_{name}")), None
             )
             if attribute is None:
                 passed.append(file.name)
             else:
-                _add(found, (section, attribute), stem[: -len(f"_attribute_{attribute}")], file)
-    return found, passed
+                _add(sorted_files, (section, attribute), stem[: -len(f"_attribute_{attribute}")], file)
+    return sorted_files, passed
 
 
 def photo_of(stem: str, photos: Container[str]) -> str:
@@ -226,18 +227,11 @@ def metadata_of(layout: Layout, files: Iterable[SourceFile]) -> SourceFile | Non
 
 def _is_text(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(_TEXTS.match(path.name)) or path.suffix.lower() in (
-        ".txt",
-        ".md",
-        ".csv",
-        ".json",
-        ".xlsx",
-        ".db",
-    )
+    return bool(_TEXTS.match(path.name)) or path.suffix.lower() in _TEXT_SUFFIXES
 
 
-def _add(found: Found, key: tuple[str, str], name: str, file: SourceFile) -> None:
-    files = found.setdefault(key, {})
+def _add(sorted_files: SortedFiles, key: tuple[str, str], name: str, file: SourceFile) -> None:
+    files = sorted_files.setdefault(key, {})
     if name in files:
         raise InputError(
             f"the {key[1].replace('_', ' ')} file of {name} comes twice, as {files[name].name} and {file.name}; keep "

@@ -1,66 +1,32 @@
-"""From the archives or folders of a data set to a checked folder with a ``datalist.json``."""
+"""Preparation of a data set: from its archives or folders to a checked folder with a ``datalist.json``."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dermaseg_monai.datasets import isic2018
-from dermaseg_monai.datasets.checks import FOLDERS, Pair, remove_temporary, store_pair
-from dermaseg_monai.datasets.decisions import Decisions, read_decisions
+from dermaseg_monai.datasets.checks import FOLDERS
+from dermaseg_monai.datasets.decisions import read_decisions
 from dermaseg_monai.datasets.groups import members, read_groups
 from dermaseg_monai.datasets.isic2018 import DATALIST_NAME
-from dermaseg_monai.datasets.journal import (
-    JOURNAL_NAME,
-    FileStamp,
-    Record,
-    check_own,
-    check_unchanged,
-    line_of,
-    read_journal,
-    with_checksum,
-    write_changed,
-    write_journal,
-)
-from dermaseg_monai.datasets.layouts import ISIC_2018, Found, Layout, collect, metadata_of, recognise
+from dermaseg_monai.datasets.journal import JOURNAL_NAME, Record, check_own, with_checksum, write_changed
+from dermaseg_monai.datasets.layouts import ISIC_2018, Layout, collect, metadata_of, recognise
+from dermaseg_monai.datasets.pairing import Problem, apply_decisions, check_files, pair_files
 from dermaseg_monai.datasets.sources import SourceFile, list_files
 from dermaseg_monai.datasets.splits import assign, make_folds, official_split, shuffled
+from dermaseg_monai.datasets.storing import store_pairs, strict_error
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.threads import bounded_map
+from dermaseg_monai.utils.words import first_of
 
 SPLITS = ("random", "official", "external")
 MIN_SIZE = 16
-
-# part of every fingerprint: raise it when the same source would be stored differently
-_FORMAT = 2
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why one image was left out.
-
-    Attributes:
-        id: the image.
-        file: the file at fault, inside the source folder.
-        what: what is wrong with it.
-    """
-
-    id: str
-    file: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.id}: {self.file} {self.what}"
 
 
 @dataclass(frozen=True)
@@ -90,17 +56,6 @@ class PrepareSummary:
             f"{self.reused} of them from before, {len(self.left_out)} left out"
         )
         return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Options:
-    task: str
-    split: str
-    size: int | None
-    soft_masks: bool
-    strict: bool
-    workers: int | None
-    folds: int | None
 
 
 def prepare(
@@ -153,37 +108,37 @@ def prepare(
             ``output``, or, with ``strict``, for the first bad pair.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
-    options = _Options(task, split, size, soft_masks, strict, workers, folds)
-    _check_arguments(source, output, options)
+    _check_arguments(task, split, size, workers, folds)
+    _check_folders(source, output)
     check_own(output / DATALIST_NAME)
     decisions = None if audit is None else read_decisions(audit)
     with ExitStack() as stack:
-        files = list_files(source, stack)
-        form = recognise(files, source, layout)
-        found, passed = collect(form, files)
-        sections = _sections(form, split)
-        _check_found(found, source, task, form, sections)
-        audited = [] if decisions is None else _decide(found, decisions, sections)
-        pairs, missing, homes = _pair(found, options, form, sections)
-        if strict and missing:
-            raise _strict_error(missing[0])
-        if not pairs:
-            raise InputError(f"no photo in {source} has all its masks; the first: {missing[0]}.")
-        group_of = _groups(groups, form, files, output)
-        records, reused = _store_all(pairs, output, options)
+        all_files = list_files(source, stack)
+        known = recognise(all_files, source, layout)
+        files, passed = collect(known, all_files)
+        sections = _sections(known, split)
+        check_files(files, source, task, known, sections)
+        audited = ([], []) if decisions is None else apply_decisions(files, decisions, sections)
+        pairing = pair_files(files, task, known, sections, size, soft_masks)
+        if strict and pairing.incomplete:
+            raise strict_error(pairing.incomplete[0])
+        if not pairing.pairs:
+            raise InputError(f"no photo in {source} has all its masks; the first: {pairing.incomplete[0]}.")
+        group_of = _groups(groups, known, all_files, output)
+        records, reused = store_pairs(pairing.pairs, output, size, soft_masks, strict, workers)
     bad = [Problem(r.id, *r.problem) for r in records.values() if r.problem]
-    left_out = sorted([*missing, *bad], key=lambda problem: problem.id)
+    left_out = sorted([*pairing.incomplete, *bad], key=lambda problem: problem.id)
     good = {name: record for name, record in records.items() if not record.problem}
     if not good:
         raise InputError(
             f"none of the {len(left_out)} images in {source} can be used; the first: {left_out[0]}."
         )
     together = members(group_of)
-    chosen = _chosen(good, split, homes, together)
+    chosen = _chosen(good, split, pairing.section_of, together)
     # a clinic's own photos may lie in the official layout
-    official = form is not ISIC_2018 or split == "official" or _official_ids().issuperset(good)
+    official = known is not ISIC_2018 or split == "official" or _official_ids().issuperset(good)
     content: dict[str, Any] = {
-        "name": (form.title if official else "") or source.resolve().name,
+        "name": (known.title if official else "") or source.resolve().name,
         "task": task,
         "split": split,
         "size": size,
@@ -196,28 +151,34 @@ def prepare(
     datalist = output / DATALIST_NAME
     write_changed(datalist, json.dumps(with_checksum(content), indent=1) + "\n")
     counts = {section: len(names) for section, names in chosen.items()}
-    notes = [*audited, *_notes(good, passed, split, counts, form, group_of)]
+    notes = [
+        f"{_counted(sorted(names), 'image')} {what} by the audit"
+        for names, what in zip(audited, ("left out", "with a mask corrected"), strict=True)
+        if names
+    ]
+    notes += _notes(good, passed, split, counts, known, group_of)
     return PrepareSummary(datalist, counts, tuple(left_out), reused, tuple(notes))
 
 
-def _check_arguments(source: Path, output: Path, options: _Options) -> None:
-    if options.task not in isic2018.TASKS:
-        raise InputError(f"the task must be one of {', '.join(isic2018.TASKS)}, not {options.task!r}.")
-    if options.split not in SPLITS:
-        raise InputError(f"the split must be one of {', '.join(SPLITS)}, not {options.split!r}.")
-    if options.size is not None and (type(options.size) is not int or options.size < MIN_SIZE):
-        raise InputError(
-            f"the size must be a whole number of at least {MIN_SIZE} pixels, not {options.size!r}."
-        )
-    for name, number, least in (("workers", options.workers, 1), ("folds", options.folds, 2)):
+def _check_arguments(task: str, split: str, size: int | None, workers: int | None, folds: int | None) -> None:
+    if task not in isic2018.TASKS:
+        raise InputError(f"the task must be one of {', '.join(isic2018.TASKS)}, not {task!r}.")
+    if split not in SPLITS:
+        raise InputError(f"the split must be one of {', '.join(SPLITS)}, not {split!r}.")
+    if size is not None and (type(size) is not int or size < MIN_SIZE):
+        raise InputError(f"the size must be a whole number of at least {MIN_SIZE} pixels, not {size!r}.")
+    for name, number, least in (("workers", workers, 1), ("folds", folds, 2)):
         if number is not None and (type(number) is not int or number < least):
             raise InputError(
                 f"the number of {name} must be a whole number of at least {least}, not {number!r}."
             )
-    if options.folds is not None and options.split == "external":
+    if folds is not None and split == "external":
         raise InputError(
             "an external test set has no training images to divide into folds; leave out --folds."
         )
+
+
+def _check_folders(source: Path, output: Path) -> None:
     if not source.is_dir():
         raise InputError(
             f"the source folder {source} does not exist; give the folder with the data set's archives."
@@ -238,101 +199,20 @@ def _check_arguments(source: Path, output: Path, options: _Options) -> None:
                 )
 
 
-def _sections(form: Layout, split: str) -> tuple[str, ...]:
-    if split == "official" and not form.has_split:
+def _sections(layout: Layout, split: str) -> tuple[str, ...]:
+    if split == "official" and not layout.has_split:
         raise InputError(
-            f"{form.title or 'a folder of your own'} has no official split; choose --split random or external."
+            f"{layout.title or 'a folder of your own'} has no official split; choose --split random or external."
         )
-    return ("training",) if split == "random" else form.sections
-
-
-def _check_found(found: Found, source: Path, task: str, form: Layout, sections: tuple[str, ...]) -> None:
-    lacking = []
-    for section in sections:
-        for kind in isic2018.kinds(task):
-            if kind == "attribute" and (section, kind) not in form.folders.values():
-                raise InputError(
-                    f"only ISIC 2018 has attribute masks, not {form.title or 'your own folders'}."
-                )
-            roles = isic2018.ATTRIBUTES if kind == "attribute" else (kind,)
-            if not any(found.get((section, role)) for role in roles):
-                lacking.append(form.folder_of(section, kind))
-    if lacking:
-        raise InputError(
-            f"the source folder {source} holds no files of {', '.join(lacking)}; put the archive (.zip) or "
-            "the unpacked folder of that name there"
-            + (", for example with `dermaseg download isic2018`." if form is ISIC_2018 else ".")
-        )
-
-
-def _decide(found: Found, decisions: Decisions, sections: tuple[str, ...]) -> list[str]:
-    """Change what was found as an audit decided, and say what was changed."""
-    doubted: set[str] = set()
-    corrected: set[str] = set()
-    for (section, role), table in found.items():
-        if section not in sections:
-            continue
-        doubted |= decisions.doubted.intersection(table)
-        for name in decisions.doubted.intersection(table):
-            del table[name]
-        if role == "lesion":
-            replaced = decisions.corrected.keys() & table.keys()
-            table.update({name: decisions.corrected[name] for name in replaced})
-            corrected |= replaced
-    return [
-        f"{_counted(sorted(names), 'image')} {what} by the audit"
-        for names, what in ((doubted, "left out"), (corrected, "with a mask corrected"))
-        if names
-    ]
-
-
-def _pair(
-    found: Found, options: _Options, form: Layout, sections: tuple[str, ...]
-) -> tuple[list[Pair], list[Problem], dict[str, str]]:
-    """Bring photos and masks of one id together; also name the incomplete ones and every id's section."""
-    roles = ["image"]
-    roles += ["lesion"] if options.task in ("lesion", "both") else []
-    roles += list(isic2018.ATTRIBUTES) if options.task in ("attribute", "both") else []
-    pairs: list[Pair] = []
-    problems: list[Problem] = []
-    homes: dict[str, str] = {}
-    for section in sections:
-        tables = {role: found.get((section, role), {}) for role in roles}
-        for name in sorted(set().union(*tables.values())):
-            files = {role: table[name] for role, table in tables.items() if name in table}
-            if name in homes:
-                other = form.folder_of(homes[name], "image")
-                raise InputError(
-                    f"{name} lies both in {other} and among the {section} files; keep one of them."
-                )
-            homes[name] = section
-            lacking = [role for role in roles if role not in files]
-            if not lacking:
-                pairs.append(Pair(name, files, _fingerprint(files, options)))
-            elif "image" in lacking:
-                problems.append(Problem(name, next(iter(files.values())).name, "has no photo"))
-            else:
-                masks = ", ".join(role.replace("_", " ") for role in lacking)
-                problems.append(Problem(name, files["image"].name, f"has no mask for {masks}"))
-    return pairs, problems, homes
-
-
-def _fingerprint(files: Mapping[str, SourceFile], options: _Options) -> str:
-    stamps = [[role, file.file_name, *file.fingerprint] for role, file in files.items()]
-    facts = [_FORMAT, options.size, options.soft_masks, stamps]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _strict_error(problem: Problem) -> InputError:
-    return InputError(f"bad pair {problem}; mend or remove it, or run without strict to leave it out.")
+    return ("training",) if split == "random" else layout.sections
 
 
 def _groups(
-    table: str | os.PathLike[str] | None, form: Layout, files: list[SourceFile], output: Path
+    table: str | os.PathLike[str] | None, layout: Layout, files: list[SourceFile], output: Path
 ) -> dict[str, str]:
     if table is not None:
         return read_groups(table)
-    metadata = metadata_of(form, files)
+    metadata = metadata_of(layout, files)
     if metadata is None:
         return {}
     output.mkdir(parents=True, exist_ok=True)
@@ -340,79 +220,14 @@ def _groups(
         return read_groups(path)
 
 
-def _store_all(pairs: list[Pair], output: Path, options: _Options) -> tuple[dict[str, Record], int]:
-    """Store every pair that the journal does not vouch for; all records, and how many it vouched for."""
-    journal = output / JOURNAL_NAME
-    earlier = read_journal(journal)
-    same = check_unchanged(output, earlier.values())
-    records = {
-        pair.id: record
-        for pair in pairs
-        if (record := earlier.get(pair.id)) is not None
-        and record.key == pair.key
-        and same.issuperset(file.name for file in record.files.values())
-    }
-    reused = sum(not record.problem for record in records.values())
-    todo = [pair for pair in pairs if pair.id not in records]
-    if options.strict and (bad := next((r for r in records.values() if r.problem), None)) and bad.problem:
-        raise _strict_error(Problem(bad.id, *bad.problem))
-    if todo:
-        # from here on files change, so that an old list would no longer describe them
-        (output / DATALIST_NAME).unlink(missing_ok=True)
-        for folder in dict.fromkeys(FOLDERS.values()):
-            (output / folder).mkdir(parents=True, exist_ok=True)
-            remove_temporary(output / folder)
-        # what is about to be stored vouches for nothing and is protected from nothing
-        write_journal(journal, {**earlier, **{p.id: _open(earlier[p.id]) for p in todo if p.id in earlier}})
-        with journal.open("a", encoding="utf-8") as stream:
-            for record in _store_parallel(todo, output, options):
-                records[record.id] = record
-                stream.write(line_of(record))
-                stream.flush()
-                if options.strict and record.problem:
-                    raise _strict_error(Problem(record.id, *record.problem))
-    records = {pair.id: records[pair.id] for pair in pairs}
-    current = {file.name for record in records.values() for file in record.files.values()}
-    owned = {file.name for record in earlier.values() for file in record.files.values()}
-    stale = sorted(owned - current)
-    if stale:
-        (output / DATALIST_NAME).unlink(missing_ok=True)
-        for name in stale:
-            (output / name).unlink(missing_ok=True)
-    if (todo or stale) and hasattr(os, "sync"):
-        os.sync()  # once for thousands of small files, before a list names them
-    write_journal(journal, records)
-    return records, reused
-
-
-def _open(record: Record) -> Record:
-    return Record(record.id, "", {role: FileStamp(file.name, 0, 0, 0) for role, file in record.files.items()})
-
-
-def _store_parallel(pairs: list[Pair], output: Path, options: _Options) -> Iterator[Record]:
-    # threads do: Pillow and zlib release the interpreter lock while they decode
-    workers = options.workers or min(8, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(workers)
-    try:
-        stored = bounded_map(
-            pool,
-            lambda pair: store_pair(pair, output, options.size, options.soft_masks),
-            pairs,
-            ahead=2 * workers,
-        )
-        yield from tqdm(stored, total=len(pairs), desc="Preparing", unit="image", disable=None)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _chosen(
-    good: Mapping[str, Record], split: str, homes: Mapping[str, str], together: list[tuple[str, ...]]
+    good: Mapping[str, Record], split: str, section_of: Mapping[str, str], together: list[tuple[str, ...]]
 ) -> dict[str, list[str]]:
     if split == "random":
         return assign(good, [*isic2018.NEAR_DUPLICATES, *together])
     if split == "external":
         return {"training": [], "validation": [], "test": sorted(good)}
-    sections = {section: sorted(n for n in good if homes[n] == section) for section in isic2018.SECTIONS}
+    sections = {section: sorted(n for n in good if section_of[n] == section) for section in isic2018.SECTIONS}
     return {**sections, "training": shuffled(sections["training"])}
 
 
@@ -421,7 +236,7 @@ def _notes(
     passed: list[str],
     split: str,
     counts: Mapping[str, int],
-    form: Layout,
+    layout: Layout,
     group_of: Mapping[str, str],
 ) -> list[str]:
     notes = []
@@ -442,10 +257,10 @@ def _notes(
         notes.append(
             f"{len(groups)} groups, the largest of {max(groups.values(), default=0)} images; {alone} images are in none"
         )
-    known = len(_official_ids().intersection(good))
-    if known and form is not ISIC_2018:
+    trained_on = len(_official_ids().intersection(good))
+    if trained_on and layout is not ISIC_2018:
         notes.append(
-            f"{known} of the images are in ISIC 2018's training set, on which the bundles here were trained: "
+            f"{trained_on} of the images are in ISIC 2018's training set, on which the bundles here were trained: "
             "for those bundles they are no external test"
         )
     empty = [section for section, count in counts.items() if not count]
@@ -461,12 +276,6 @@ def _official_ids() -> set[str]:
     return {name for names in official_split().values() for name in names}
 
 
-def _counted(names: list[str], noun: str) -> str:
-    """The number of things and the first of them."""
-    first = ", ".join(names[:3])
-    return f"{len(names)} {noun}{'s' * (len(names) != 1)} ({first}{' ...' * (len(names) > 3)})"
-
-
 def _item(record: Record, task: str) -> dict[str, Any]:
     paths = {role: file.name for role, file in record.files.items()}
     attributes = [paths[name] for name in isic2018.ATTRIBUTES if name in paths]
@@ -475,3 +284,8 @@ def _item(record: Record, task: str) -> dict[str, Any]:
         return {**item, "label": attributes}
     item["label"] = paths["lesion"]
     return {**item, "attributes": attributes} if task == "both" else item
+
+
+def _counted(names: list[str], noun: str) -> str:
+    """The number of things and the first of them."""
+    return f"{len(names)} {noun}{'s' * (len(names) != 1)} ({first_of(names)})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dermaseg_monai.image_files import is_photo_file, is_photo_name
 from dermaseg_monai.image_files.kinds import SIGNATURE_BYTES, has_photo_signature
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.files import as_text
+from dermaseg_monai.utils.files import as_text, temporary_path
 
 MAX_FILE_BYTES = 1 << 30
 """A single photo or mask above this is refused: the largest official photo has some 30 MB."""
@@ -74,17 +73,12 @@ class SourceFile:
         if self.archive is None or self.member is None:
             yield self.path
             return
-        temporary = temporary_name(folder / self.file_name)
+        temporary = temporary_path(folder / self.file_name)
         try:
             temporary.write_bytes(self.archive.read(self.member))
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` with the same ending."""
-    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
 
 
 def list_files(source: Path, stack: ExitStack) -> list[SourceFile]:

@@ -1,4 +1,4 @@
-"""The fixed random split of the official training ids, and where every other id goes."""
+"""Splits: the fixed one of the official training ids, sections of all other ids, and folds."""
 
 from __future__ import annotations
 
@@ -30,54 +30,6 @@ def official_split() -> Mapping[str, tuple[str, ...]]:
     return {section: tuple(content[section]) for section in SECTIONS}
 
 
-def random_split(
-    ids: Iterable[str],
-    groups: Iterable[Sequence[str]] = NEAR_DUPLICATES,
-    seed: int = SEED,
-    fractions: Sequence[float] = FRACTIONS,
-) -> dict[str, list[str]]:
-    """Split ids at random into training, validation and test, keeping each group on one side.
-
-    The shuffle orders ids by the SHA-256 of seed and id, which is the same on every machine and Python
-    version and does not depend on the order in which the ids come.
-
-    Args:
-        ids: distinct image ids.
-        groups: ids that must share a section; a group not wholly among ``ids`` counts with what is there,
-            and no id may be in two of them.
-        seed: another seed gives another split.
-        fractions: shares of training, validation and test, adding up to 1.
-
-    Returns:
-        "training" in shuffled order, "validation" and "test" sorted; sizes are the rounded shares, or as
-        near as the groups allow.
-
-    Raises:
-        InputError: an id comes twice or the fractions do not add up to 1.
-    """
-    ids = list(ids)
-    if len(set(ids)) != len(ids):
-        raise InputError("the ids to split hold the same id twice; give each id once.")
-    if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise InputError(
-            f"the split fractions must be three shares that add up to 1, not {tuple(fractions)}."
-        )
-    units = sorted(_units(ids, groups), key=lambda unit: _digest(f"{seed}:{unit[0]}"))
-    room = {"test": round(fractions[2] * len(ids)), "validation": round(fractions[1] * len(ids))}
-    split: dict[str, list[str]] = {section: [] for section in SECTIONS}
-    for unit in units:
-        # a group that no longer fits is passed on, and later single ids fill the gap
-        section = next((name for name, left in room.items() if len(unit) <= left), "training")
-        split[section].extend(unit)
-        if section in room:
-            room[section] -= len(unit)
-    return {
-        "training": shuffled(split["training"], seed),
-        "validation": sorted(split["validation"]),
-        "test": sorted(split["test"]),
-    }
-
-
 def assign(ids: Iterable[str], groups: Iterable[Sequence[str]] = NEAR_DUPLICATES) -> dict[str, list[str]]:
     """Place ids in sections: official ids by the committed split, all others by a stable hash.
 
@@ -94,14 +46,14 @@ def assign(ids: Iterable[str], groups: Iterable[Sequence[str]] = NEAR_DUPLICATES
         "training" in fixed shuffled order (official ids first), "validation" and "test" sorted.
     """
     official = official_split()
-    rank = {name: position for position, name in enumerate(official["training"])}
-    home = {name: section for section, names in official.items() for name in names}
+    rank = {name: index for index, name in enumerate(official["training"])}
+    section_of = {name: section for section, names in official.items() for name in names}
     split: dict[str, list[str]] = {section: [] for section in SECTIONS}
     units: dict[str, list[tuple[str, ...]]] = {section: [] for section in SECTIONS}
-    for unit in sorted(_units(list(ids), joined(groups)), key=_place):
-        section = next((home[name] for name in unit if name in home), None)
+    for unit in sorted(units_of(list(ids), joined(groups)), key=_position):
+        section = next((section_of[name] for name in unit if name in section_of), None)
         if section is None:
-            units[_section(_place(unit))].append(unit)
+            units[_section(_position(unit))].append(unit)
         else:
             split[section].extend(unit)
     _fill_empty(units, {section for section in SECTIONS if split[section]})
@@ -135,7 +87,7 @@ def make_folds(
     Raises:
         InputError: there are fewer groups than folds.
     """
-    units = _units(ids, joined([*NEAR_DUPLICATES, *groups]))
+    units = units_of(ids, joined([*NEAR_DUPLICATES, *groups]))
     if len(units) < count:
         raise InputError(
             f"{len(ids)} training images in {len(units)} groups cannot be divided into {count} folds; ask for fewer."
@@ -143,8 +95,8 @@ def make_folds(
     units.sort(key=lambda unit: (sum(areas[name] for name in unit) / len(unit), unit))
     folds: list[list[str]] = [[] for _ in range(count)]
     for begin in range(0, len(units), count):
-        block = sorted(units[begin : begin + count], key=lambda unit: (-len(unit), _digest(unit[0])))
-        free = sorted(range(count), key=lambda index: (len(folds[index]), _digest(f"{begin}:{index}")))
+        block = sorted(units[begin : begin + count], key=lambda unit: (-len(unit), digest(unit[0])))
+        free = sorted(range(count), key=lambda index: (len(folds[index]), digest(f"{begin}:{index}")))
         for index, unit in zip(free, block, strict=False):
             folds[index].extend(unit)
     return [sorted(fold) for fold in folds]
@@ -152,39 +104,29 @@ def make_folds(
 
 def shuffled(ids: Iterable[str], seed: int = SEED) -> list[str]:
     """The ids in an order without pattern that depends on nothing but each id and the seed."""
-    return sorted(ids, key=lambda name: _digest(f"{seed}:{name}"))
+    return sorted(ids, key=lambda name: digest(f"{seed}:{name}"))
 
 
-def split_text(split: Mapping[str, Sequence[str]]) -> str:
-    """The text of the committed split file for ``split``."""
-    content = {
-        "name": "ISIC 2018 Task 1 and 2 training images, fixed random split",
-        "seed": SEED,
-        "fractions": FRACTIONS,
-        **{section: list(split[section]) for section in SECTIONS},
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def _units(ids: Sequence[str], groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+def units_of(ids: Sequence[str], groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The ids in what must stay together: each group as far as its ids are there, and each other id alone."""
     present = set(ids)
     units = [tuple(sorted(present.intersection(group))) for group in groups]
     grouped = {name for unit in units for name in unit}
     return [unit for unit in units if unit] + [(name,) for name in ids if name not in grouped]
 
 
-def _place(unit: Sequence[str]) -> float:
-    return int(_digest(unit[0])[:13], 16) / 16**13
+def _position(unit: Sequence[str]) -> float:
+    return int(digest(unit[0])[:13], 16) / 16**13
 
 
-def _section(place: float) -> str:
-    if place < FRACTIONS[0]:
+def _section(position: float) -> str:
+    if position < FRACTIONS[0]:
         return "training"
-    return "validation" if place < FRACTIONS[0] + FRACTIONS[1] else "test"
+    return "validation" if position < FRACTIONS[0] + FRACTIONS[1] else "test"
 
 
 def _fill_empty(units: dict[str, list[tuple[str, ...]]], taken: set[str]) -> None:
-    # units of a section are in order of their place on the line training < validation < test
+    # units of a section are in order of their position on the line training < validation < test
     for section in ("test", "validation", "training"):
         if section in taken or units[section]:
             continue
@@ -196,5 +138,6 @@ def _fill_empty(units: dict[str, list[tuple[str, ...]]], taken: set[str]) -> Non
         units[section].append(units[donor].pop(-1 if last else 0))
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """The SHA-256 of a text in hexadecimal digits, the same on every machine and Python version."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -24,10 +24,9 @@ from dermaseg_monai.metrics.boundary import TOLERANCE
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import as_text, stem_of
 from dermaseg_monai.utils.threads import bounded_map
+from dermaseg_monai.utils.words import first_of
 
 logger = logging.getLogger(__name__)
-
-_NAMED = 3  # names of files that a message gives
 
 
 def evaluate_masks(
@@ -124,7 +123,7 @@ def find_masks(
     if lacking:
         what = "a mask" if task == "lesion" else f"all {len(ATTRIBUTES)} attribute masks"
         raise InputError(
-            f"{len(lacking)} of the {len(items)} {section} photos lack {what} in {folder} ({_listed(lacking)}); add "
+            f"{len(lacking)} of the {len(items)} {section} photos lack {what} in {folder} ({first_of(lacking)}); add "
             "them (of zeros where nothing was found), or give another --section."
         )
     if others:
@@ -133,7 +132,7 @@ def find_masks(
             len(others),
             folder,
             section,
-            _listed(others),
+            first_of(others),
         )
     return {name: [found[channel] for channel in channels] for name, found in files.items()}
 
@@ -172,7 +171,3 @@ def _mask_name(path: Path, task: str, ids: dict[str, str]) -> tuple[str, str] | 
     if task == "attribute" or stem.endswith("_uncertainty"):
         return None
     return photo_of(stem, ids), ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:_NAMED])}{' ...' * (len(names) > _NAMED)}"

@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
-from dermaseg_monai.inferers.member import Member
+from dermaseg_monai.inferers.trained_bundle import TrainedBundle
 
 
-def load_bundle(bundle: str | os.PathLike[str] = FLAGSHIP, **overrides: Any) -> Member:
+def load_bundle(bundle: str | os.PathLike[str] = FLAGSHIP, **overrides: Any) -> TrainedBundle:
     """Load a trained bundle, ready for photos.
 
     The network is built and loaded once; each photo is then prepared, segmented and post-processed as the bundle's
@@ -33,4 +33,4 @@ def load_bundle(bundle: str | os.PathLike[str] = FLAGSHIP, **overrides: Any) -> 
         >>> mask = bundle.mask("photo.jpg")
         >>> print(f"{mask.float().mean():.1%} of the photo is lesion")
     """
-    return Member(bundle, **overrides)
+    return TrainedBundle(bundle, **overrides)

@@ -12,7 +12,6 @@ from monai.transforms import Compose
 
 from dermaseg_monai.bundle.folder import BundleFolder, check_places
 from dermaseg_monai.transforms import ForegroundProbabilityd, LoadMaskd, RestoreSized
-from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.tensors import plain
 
 
@@ -34,8 +33,7 @@ class PhotoProbabilities:
     def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:
         check_places(overrides)
         folder = BundleFolder.find(bundle)
-        if folder.promptable:
-            raise InputError(f"'{bundle}' takes prompts; choose a bundle that segments photos by itself.")
+        folder.check_unprompted()
         self._parser = folder.parser(**{"amp": False, **folder.check(overrides)})
         self.ckpt_dir = Path(self._parser.get_parsed_content("ckpt_dir"))
         self.task = folder.task

@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dermaseg_monai.inferers.member import Member, restored_probability
+from dermaseg_monai.inferers.trained_bundle import TrainedBundle, restored_probability
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.modes import logits_of_mode
 
@@ -67,7 +67,7 @@ class Ensembled(MapTransform):
         if min(weights) < 0 or sum(weights) <= 0:
             raise InputError(f"ensemble weights are {weights}; they must be at least 0 and not all 0.")
         self.own_share, *self.shares = (weight / sum(weights) for weight in weights)
-        self.members = [Member(bundle, **overrides) for bundle in bundles]
+        self.members = [TrainedBundle(bundle, **overrides) for bundle in bundles]
         task = "attribute" if mode == "multilabel" else "lesion"
         if any(member.task != task for member in self.members):
             raise InputError("an ensemble joins lesion bundles or attribute bundles, but not both.")

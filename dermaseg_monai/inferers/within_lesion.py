@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dermaseg_monai.inferers.member import Member, restored_probability
+from dermaseg_monai.inferers.trained_bundle import TrainedBundle, restored_probability
 from dermaseg_monai.utils.errors import InputError
 
 _ABSENT = -20.0  # a logit whose sigmoid, 2e-9, is below every threshold there is
@@ -57,7 +57,7 @@ class WithinLesiond(MapTransform):
         **overrides: Any,
     ) -> None:
         super().__init__(keys)
-        self.lesion = Member(bundle, **overrides)
+        self.lesion = TrainedBundle(bundle, **overrides)
         if self.lesion.task != "lesion":
             raise InputError(f"'{bundle}' segments attributes; give a lesion bundle.")
         self.prepared = self.lesion.prepares_like(preprocessing)

@@ -15,9 +15,7 @@ from dermaseg_monai.metrics.auc import (
     CURVES,
     ScoreHistogram,
     average_precision,
-    average_precision_error,
     roc_auc,
-    roc_auc_error,
     score_histogram,
 )
 from dermaseg_monai.metrics.boundary import (
@@ -70,7 +68,6 @@ __all__ = [
     "accuracy",
     "aggregate",
     "average_precision",
-    "average_precision_error",
     "best_thresholds",
     "boundary_scores",
     "confusion_counts",
@@ -95,7 +92,6 @@ __all__ = [
     "present_mean",
     "probability_histogram",
     "roc_auc",
-    "roc_auc_error",
     "score_histogram",
     "scores_at",
     "sensitivity",

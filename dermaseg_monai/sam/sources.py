@@ -17,7 +17,7 @@ from monai.transforms import MapTransform
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.inferers.member import Member
+from dermaseg_monai.inferers.trained_bundle import TrainedBundle
 from dermaseg_monai.sam.from_mask import check_kind, prompt_from_mask
 from dermaseg_monai.sam.prompt import Prompt, attach_prompts
 from dermaseg_monai.sam.prompts_file import check_inside, read_prompts
@@ -59,8 +59,8 @@ class BundlePredictor:
         self._lock = threading.Lock()
 
     @cached_property
-    def _member(self) -> Member:
-        return Member(self.bundle, **self.overrides)
+    def _trained(self) -> TrainedBundle:
+        return TrainedBundle(self.bundle, **self.overrides)
 
     def __call__(self, photo: str | os.PathLike[str]) -> np.ndarray:
         """Segment a photo.
@@ -75,7 +75,7 @@ class BundlePredictor:
             InputError: the bundle is unknown or has no weights, or the photo cannot be read.
         """
         with self._lock:
-            return self._member.mask(os.fspath(photo))[0].numpy()
+            return self._trained.mask(os.fspath(photo))[0].numpy()
 
 
 class SavedMasks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import urllib.error
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from dermaseg_monai.sharing.pack import INDEX, SUMS, version_key
 from dermaseg_monai.sharing.screen import screen
 from dermaseg_monai.utils.download import fetch, sha256_of
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.files import sha256, sweep, write_text, writing
-from dermaseg_monai.utils.swap import put_in_place
+from dermaseg_monai.utils.files import sha256, sweep, temporary_path, write_text, writing
 
 MAX_INDEX_BYTES = 16 << 20
 
@@ -69,8 +67,9 @@ def install(
 
     An interrupted download is taken up by the next call. The archive must have the SHA-256 that the server's
     list gives, every entry must lie in one folder, and every config must pass the screen, before anything
-    appears under ``output / name``. The old folder goes in the same step in which the new one comes; it is kept
-    beside it where files in it were added or changed since it was downloaded, such as trained weights.
+    appears under ``output / name``. The old folder is moved aside, the new one to its place; the old one is deleted,
+    or kept under a name of its own where files in it were added or changed since it was downloaded, such as trained
+    weights. What a killed call left of these steps, the next one ends.
 
     Args:
         name: of the bundle.
@@ -92,30 +91,49 @@ def install(
         output.mkdir(parents=True, exist_ok=True)
         sweep(output)
         offer = _chosen(_offers(url, output), name, version)
-        path = output / name
+        path, aside = output / name, output / f".{name}.old"
+        kept = _settle(path, aside)
         before = _version_of(path)
         record = _record(path)
         if record.get("sha256") == offer.sha256 and not set(_changed(path, record)) & set(record["files"]):
-            return Installed(path, offer.version, fetched=False)
+            return Installed(path, offer.version, kept=kept, fetched=False)
         if version is None and before and version_key(before) > version_key(offer.version):
             raise InputError(
                 f"{path} is {before}, newer than {offer.version}, the newest at {url}; "
                 f"add --version {offer.version} to go back."
             )
-        new = path.with_name(f".{name}.{secrets.token_hex(8)}")
+        new = temporary_path(path)
         try:
             _fill(new, offer, output)
-        except BaseException:
+            if path.exists():
+                path.rename(aside)
+            new.rename(path)
+        finally:
             shutil.rmtree(new, ignore_errors=True)
-            raise
-        # what a user has added or changed is never without a name that lasts
-        kept = _place_to_keep(path, before) if path.exists() and changed_files(path) != [] else None
-        old = put_in_place(new.rename(kept) if kept else new, path)
-        if old and kept is None:
-            shutil.rmtree(old)
-        elif old and kept and old != kept:
-            old.rename(kept)
+            kept = _settle(path, aside) or kept
     return Installed(path, offer.version, before, kept)
+
+
+def _settle(path: Path, aside: Path) -> Path | None:
+    """End the replacement of a bundle's folder, whenever it stopped.
+
+    Args:
+        path: where the new folder belongs.
+        aside: where the old one was moved; it is moved back where the new one has not come.
+
+    Returns:
+        Where the old folder is now, if it had files of the user's own; otherwise it is gone.
+    """
+    if not aside.exists():
+        return None
+    if not path.exists():
+        aside.rename(path)
+        return None
+    if changed_files(aside) == []:
+        # under a name that is swept, since half a folder would be taken for a changed one
+        shutil.rmtree(aside.rename(temporary_path(path)))
+        return None
+    return aside.rename(_name_to_keep(path, _version_of(aside)))
 
 
 def _fill(new: Path, offer: Offer, output: Path) -> None:
@@ -136,10 +154,10 @@ def _fill(new: Path, offer: Offer, output: Path) -> None:
     finally:
         archive.unlink()
     files = bundle_files(new)
-    found = read_metadata(new)["version"]
-    if (root, found) != (offer.name, offer.version):
+    version = read_metadata(new)["version"]
+    if (root, version) != (offer.name, offer.version):
         raise InputError(
-            f"{offer.url} holds {root} {found}, not {offer.name} {offer.version}; ask who shares it."
+            f"{offer.url} holds {root} {version}, not {offer.name} {offer.version}; ask who shares it."
         )
     if findings := screen(new):
         more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
@@ -151,7 +169,7 @@ def _fill(new: Path, offer: Offer, output: Path) -> None:
         "version": offer.version,
         "url": offer.url,
         "sha256": offer.sha256,
-        "files": {place: sha256(path) for place, path in files.items()},
+        "files": {name: sha256(path) for name, path in files.items()},
     }
     write_text(new / RECORD, json.dumps(record, indent=4) + "\n")
 
@@ -170,7 +188,7 @@ def _offers(url: str, output: Path) -> list[Offer]:
 
 
 def _read(url: str, output: Path) -> str:
-    part = output / f".list.{secrets.token_hex(8)}.part"
+    part = temporary_path(output / "list.part")
     try:
         fetch(url, part, url.rsplit("/", 1)[-1], limit=MAX_INDEX_BYTES)
         return part.read_text(encoding="utf-8", errors="replace")
@@ -249,13 +267,13 @@ def _changed(folder: Path, record: dict[str, Any]) -> list[str]:
     )
 
 
-def _place_to_keep(path: Path, version: str | None) -> Path:
+def _name_to_keep(path: Path, version: str | None) -> Path:
     """A free name beside a bundle's folder for what the user has changed in it."""
     name = f"{path.name}_v{version or 'unknown'}_kept"
-    places = (
+    names = (
         path.with_name(f"{name}{suffix}") for suffix in ("", *(f"_{number}" for number in range(2, 1_000)))
     )
-    free = next((place for place in places if not place.exists()), None)
+    free = next((free for free in names if not free.exists()), None)
     if free is None:
         raise InputError(f"there are too many kept copies beside {path}; move some away.")
     return free

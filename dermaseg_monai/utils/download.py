@@ -30,7 +30,7 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 def sha256_of(path: Path, name: str) -> str:
     """The SHA-256 of a file in hexadecimal digits, read with a progress bar that says ``name``."""
-    with _bar(f"Checking {name}", path.stat().st_size) as bar:
+    with _bar(f"checking {name}", path.stat().st_size) as bar:
         return sha256(path, bar.update)
 
 
@@ -53,7 +53,7 @@ def fetch(url: str, part: Path, name: str, size: int | None = None, limit: int |
     if not url.startswith(("https://", "http://")):
         raise InputError(f"the address must start with https:// or http://, not {url!r}.")
     failures = 0
-    with _bar(f"Fetching {name}", size) as bar:
+    with _bar(f"fetching {name}", size) as bar:
         while True:
             before = part.stat().st_size if part.exists() else 0
             try:

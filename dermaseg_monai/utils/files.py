@@ -25,6 +25,12 @@ STALE_SECONDS = 86_400
 """Age from which a temporary file is taken for one whose writer was killed."""
 
 
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside ``path`` with the same ending, which :func:`sweep` knows."""
+    # not by tempfile, which makes files private to their owner: results are shared like any other file
+    return path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` and move it there once the block ends without an error.
@@ -42,7 +48,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: there is no room, or no permission to write there.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -72,7 +78,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: there is no room, or no permission to write there.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -170,18 +176,19 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def sweep(folder: str | os.PathLike[str]) -> None:
+def sweep(folder: str | os.PathLike[str], age: float = STALE_SECONDS) -> None:
     """Remove what writers that were killed left in ``folder``: temporary names that are a day old.
 
     Args:
         folder: where :func:`atomic_path` and :func:`atomic_folder` write; it may be missing.
+        age: seconds since a temporary file was last written; 0 where no other writer can be at work there.
     """
     folder = Path(folder)
     if not folder.is_dir():
         return
     for path in folder.glob(".*"):
         try:
-            stale = _TEMPORARY.fullmatch(path.name) and time.time() - _last_written(path) > STALE_SECONDS
+            stale = _TEMPORARY.fullmatch(path.name) and time.time() - _last_written(path) >= age
             if stale and path.is_dir():
                 shutil.rmtree(path)
             elif stale:
@@ -196,8 +203,3 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}(\.\w+)?")
 def _last_written(path: Path) -> float:
     inside = path.iterdir() if path.is_dir() else ()
     return max(entry.stat().st_mtime for entry in (path, *inside))
-
-
-def _temporary(path: Path) -> Path:
-    # not by tempfile, which makes files private to their owner: results are shared like any other file
-    return path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")

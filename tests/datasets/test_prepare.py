@@ -441,7 +441,7 @@ def test_list_of_an_earlier_size_does_not_outlive_its_files(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "store_pair", stop)
+        patch.setattr("dermaseg_monai.datasets.storing.store_pair", stop)
         with pytest.raises(KeyboardInterrupt):
             module.prepare(source, tmp_path / "out", size=16)
     assert not (tmp_path / "out/datalist.json").exists()

@@ -10,11 +10,10 @@ from dermaseg_monai.datasets.splits import (
     SPLIT_FILE,
     assign,
     official_split,
-    random_split,
     shuffled,
-    split_text,
 )
 from dermaseg_monai.utils.errors import InputError
+from scripts.make_split import random_split, split_text
 
 
 def official_ids() -> list[str]:
@@ -37,15 +36,15 @@ def test_committed_split_has_the_published_sizes() -> None:
     assert official_ids()[-1] == "ISIC_0016072"
 
 
-def test_committed_split_is_what_the_function_makes() -> None:
+def test_committed_split_is_what_the_script_makes() -> None:
     text = files("dermaseg_monai.datasets").joinpath(SPLIT_FILE).read_text(encoding="utf-8")
     assert split_text(random_split(reversed(official_ids()))) == text
 
 
 def test_near_duplicates_share_a_section() -> None:
-    home = {name: section for section, ids in official_split().items() for name in ids}
+    section_of = {name: section for section, ids in official_split().items() for name in ids}
     for first, second in NEAR_DUPLICATES:
-        assert home[first] == home[second]
+        assert section_of[first] == section_of[second]
 
 
 def test_training_order_is_shuffled() -> None:
@@ -115,5 +114,5 @@ def test_assign_leaves_no_section_of_a_small_set_empty(prefix: str, count: int) 
 def test_assign_keeps_other_groups_together() -> None:
     ids = names(60)
     groups = [ids[index : index + 2] for index in range(0, 60, 2)]
-    home = {name: section for section, members in assign(ids, groups).items() for name in members}
-    assert all(home[first] == home[second] for first, second in groups)
+    section_of = {name: section for section, members in assign(ids, groups).items() for name in members}
+    assert all(section_of[first] == section_of[second] for first, second in groups)

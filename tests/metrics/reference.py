@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 
 def exact_scores(prediction: np.ndarray, target: np.ndarray) -> dict[str, Fraction]:
@@ -56,3 +57,39 @@ def pair_of_overlap(common: int, union: int, scale: int = 1) -> tuple[np.ndarray
     """Two masks whose Jaccard index is exactly ``common / union``."""
     target = np.arange(union * scale + 7) < union * scale
     return (np.arange(union * scale + 7) < common * scale)[None], target[None]
+
+
+def roc_auc_error(histogram: torch.Tensor) -> torch.Tensor:
+    """Largest distance of ``roc_auc`` to the value for unrounded scores: half the share of pairs in one bin.
+
+    Args:
+        histogram: ``(2, C, BINS)``.
+
+    Returns:
+        ``(C,)`` float64; NaN where ``roc_auc`` is.
+    """
+    negative, positive = histogram.double()
+    return (positive * negative).sum(-1) / (2 * positive.sum(-1) * negative.sum(-1))
+
+
+def average_precision_error(histogram: torch.Tensor) -> torch.Tensor:
+    """Largest distance of ``average_precision`` to the value for unrounded scores.
+
+    Within a bin the exact order is unknown: the precision at each foreground pixel lies between that of the
+    first one with all the bin's background before it and that of the last one with none of it.
+
+    Args:
+        histogram: ``(2, C, BINS)``.
+
+    Returns:
+        ``(C,)`` float64; NaN where ``average_precision`` is.
+    """
+    negative, positive = histogram.double()
+    fp, tp = (counts.flip(-1).cumsum(-1).flip(-1) for counts in (negative, positive))
+    precision = tp / (tp + fp).clamp(min=1)
+    highest = tp / (tp + fp - negative).clamp(min=1)
+    first = tp - positive + 1
+    lowest = first / (first + fp)
+    above = (positive * (highest - precision)).sum(-1)
+    below = (positive * (precision - lowest)).sum(-1)
+    return torch.maximum(above, below) / positive.sum(-1)

@@ -10,13 +10,12 @@ import torch
 from dermaseg_monai.metrics import (
     ScoreHistogram,
     average_precision,
-    average_precision_error,
     roc_auc,
-    roc_auc_error,
     score_histogram,
 )
 from dermaseg_monai.metrics.auc import BINS
 from dermaseg_monai.utils.errors import InputError
+from tests.metrics.reference import average_precision_error, roc_auc_error
 
 ATTRIBUTE_SHARES = torch.tensor([0.3, 0.05, 0.01, 0.003]).view(1, -1, 1, 1)
 

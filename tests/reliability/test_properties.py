@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dermaseg_monai.data.datalist import list_photos, load_datalist
-from dermaseg_monai.datasets.splits import assign, official_split, random_split
+from dermaseg_monai.datasets.splits import assign, official_split
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.sam.from_mask import box_of_mask, jittered_box, points_inside
 from dermaseg_monai.sam.preprocess import PREPROCESSING
@@ -26,6 +26,7 @@ from dermaseg_monai.studies.study_file import load_study
 from dermaseg_monai.transforms import BatchAugment, fit_mask
 from dermaseg_monai.transforms.geometry import Geometry, placement
 from dermaseg_monai.utils.errors import InputError
+from scripts.make_split import random_split
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -50,30 +51,30 @@ class TestSplits:
     @given(ids_in_groups(), st.randoms(use_true_random=False), st.sampled_from([random_split, assign]))
     def test_disjoint_exhaustive_stable_and_groups_together(self, drawn, random, split) -> None:
         ids, groups = drawn
-        found = split(ids, groups)
-        placed = [name for section in found.values() for name in section]
+        sections = split(ids, groups)
+        placed = [name for section in sections.values() for name in section]
         assert sorted(placed) == sorted(ids)
         again = list(ids)
         random.shuffle(again)
-        assert split(again, [random.sample(group, len(group)) for group in groups]) == found
-        home = {name: section for section, members in found.items() for name in members}
+        assert split(again, [random.sample(group, len(group)) for group in groups]) == sections
+        section_of = {name: section for section, members in sections.items() for name in members}
         official = {name for members in official_split().values() for name in members}
         for group in groups:
             free = group if split is random_split else [name for name in group if name not in official]
-            assert len({home[name] for name in free}) <= 1
+            assert len({section_of[name] for name in free}) <= 1
 
     @quick
     @given(id_lists)
     def test_official_ids_stay_where_they_are(self, ids) -> None:
-        found = assign(ids)
+        sections = assign(ids)
         for section, members in official_split().items():
-            assert set(ids).intersection(members) <= set(found[section])
+            assert set(ids).intersection(members) <= set(sections[section])
 
     @quick
     @given(id_lists)
     def test_sections_have_their_shares(self, ids) -> None:
-        found = random_split(ids, groups=())
-        assert len(found["validation"]) == len(found["test"]) == round(0.15 * len(ids))
+        sections = random_split(ids, groups=())
+        assert len(sections["validation"]) == len(sections["test"]) == round(0.15 * len(ids))
 
 
 def scores(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:

@@ -161,6 +161,22 @@ def test_killed_download_leaves_the_old_bundle(server: Server, folder: Path, bun
     assert names(bundles) == [NAME]
 
 
+def test_a_kill_while_folders_change_places_is_mended(server: Server, folder: Path, bundles: Path) -> None:
+    share(server, folder, "0.1.0")
+    path = install(NAME, server.url, bundles).path
+    aside = path.rename(bundles / f".{NAME}.old")  # killed before the new folder came
+    assert not install(NAME, server.url, bundles).fetched
+    assert names(bundles) == [NAME]
+    shutil.copytree(path, aside)  # killed before the old folder was deleted
+    assert not install(NAME, server.url, bundles).fetched
+    assert names(bundles) == [NAME]
+    shutil.copytree(path, aside)
+    (aside / "models" / "model.pt").write_bytes(b"trained here")
+    assert not install(NAME, server.url, bundles).fetched
+    assert names(bundles) == [NAME, f"{NAME}_v0.1.0_kept"]
+    assert (bundles / f"{NAME}_v0.1.0_kept" / "models" / "model.pt").read_bytes() == b"trained here"
+
+
 def refused(server: Server, bundles: Path, match: str) -> None:
     """Getting it fails and leaves nothing."""
     with pytest.raises(InputError, match=match):

@@ -1,4 +1,4 @@
-"""What lies between skin and picture: hair, rulers, bubbles, ink, glints, and the dermatoscope itself."""
+"""Artefacts between skin and picture: hair, rulers, bubbles, ink, glints, and the dermatoscope itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One seed, one synthetic dermoscopic photo with its masks."""
+"""Rendering of a synthetic dermoscopic photo and its masks from a seed."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def render_phantom(seed: int, size: tuple[int, int] = (192, 256)) -> Phantom:
         InputError: the seed is negative or the size too small.
     """
     if seed < 0:
-        raise InputError(f"A phantom's seed is {seed}; give 0 or more.")
+        raise InputError(f"the seed of a phantom is {seed}; give 0 or more.")
     height, width = size
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
-            f"A phantom of {height} x {width} is too small; give at least {SMALLEST_SIDE} each way."
+            f"a phantom of {height} x {width} is too small; give at least {SMALLEST_SIDE} each way."
         )
     canvas = Canvas(height, width)
     # every part has its own stream, so that a change in one leaves the others as they were

@@ -155,9 +155,9 @@ def _cysts(canvas: Canvas, rng: np.random.Generator, lesion: Lesion) -> tuple[Fi
     spacing = lesion.radius * rng.uniform(0.28, 0.7)
     pen, near = Pen(canvas), Pen(canvas)
     for u, v in _scatter(canvas, rng, region * lesion.mask, spacing, keep=0.7):
-        own = radius * rng.uniform(0.7, 1.6)
-        pen.dot(u, v, (own, own * rng.uniform(0.85, 1.15)), rng.uniform(0.7, 1.0))
-        near.dot(u, v, (own * 2, own * 2))
+        size = radius * rng.uniform(0.7, 1.6)
+        pen.dot(u, v, (size, size * rng.uniform(0.85, 1.15)), rng.uniform(0.7, 1.0))
+        near.dot(u, v, (size * 2, size * 2))
     white = ndimage.gaussian_filter(pen.layer(), canvas.scale * 0.0035, truncate=2)
     return white * np.float32(rng.uniform(0.65, 0.95)), near.layer()
 

@@ -53,9 +53,9 @@ def write_phantoms(output: str | os.PathLike[str], count: int, size: int = 256, 
     )
 
     def write(index: int) -> None:
-        own_seed = seed * highest + index
-        aspect = _ASPECTS[np.random.default_rng(own_seed).integers(len(_ASPECTS))]
-        phantom = render_phantom(own_seed, (round(size * aspect), size))
+        phantom_seed = seed * highest + index
+        aspect = _ASPECTS[np.random.default_rng(phantom_seed).integers(len(_ASPECTS))]
+        phantom = render_phantom(phantom_seed, (round(size * aspect), size))
         name = f"ISIC_{FIRST_ID + index:07d}"
         write_jpeg(photos / f"{name}.jpg", Image.fromarray(phantom.image), quality=_QUALITY)
         _write_mask(lesions / f"{name}{LESION_SUFFIX}", phantom.lesion)
@@ -64,8 +64,8 @@ def write_phantoms(output: str | os.PathLike[str], count: int, size: int = 256, 
 
     # a disk that takes its time over one phantom's files does not hold up the drawing of the next
     with ThreadPoolExecutor(_WRITERS) as pool:
-        done = bounded_map(pool, write, range(count), ahead=2 * _WRITERS)
-        for _ in tqdm(done, total=count, desc="Phantoms", unit="image", disable=None):
+        written = bounded_map(pool, write, range(count), ahead=2 * _WRITERS)
+        for _ in tqdm(written, total=count, desc="phantoms", unit="image", disable=None):
             pass
 
 

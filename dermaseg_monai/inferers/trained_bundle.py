@@ -1,4 +1,4 @@
-"""Trained bundles as networks that segment photo by photo, from Python or inside another bundle."""
+"""Trained bundle that segments photo by photo, from Python or inside another bundle."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from monai.transforms import SaveImaged
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import ForegroundProbabilityd, RestoreSized
-from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.fingerprint import describe
 from dermaseg_monai.utils.tensors import plain
 
 _PARTS = ("device", "amp", "preprocessing", "inferer", "network", "postprocessing")
 
 
-class Member:
+class TrainedBundle:
     """A trained bundle that segments single photos by its own ``inference.json``.
 
     Each photo is decoded, cropped, resized and normalised for this bundle. Calls from several threads take turns
@@ -36,7 +35,7 @@ class Member:
     Example:
         >>> from PIL import Image
         >>> Image.new("RGB", (60, 40)).save("photo.png")
-        >>> bundle = Member("lesion_mobilenetv2_unet", device="cpu")
+        >>> bundle = TrainedBundle("lesion_mobilenetv2_unet", device="cpu")
         >>> mask = bundle.mask("photo.png")
         >>> mask.shape, mask.dtype
         (torch.Size([1, 40, 60]), torch.uint8)
@@ -44,11 +43,7 @@ class Member:
 
     def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:
         folder = BundleFolder.find(bundle)
-        if folder.promptable:
-            raise InputError(
-                f"'{bundle}' takes prompts, and cannot segment photos by itself; choose a bundle without, or use "
-                "dermaseg_monai.sam.PromptSession."
-            )
+        folder.check_unprompted()
         self._folder = folder
         self._parts = folder.parts(*_PARTS, **folder.check(overrides))
         self._parts["network"].eval()
