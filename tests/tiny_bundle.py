@@ -37,7 +37,7 @@ def write_tiny_promptable(folder: Path) -> Path:
     """Write a bundle like ``lesion_sam`` with a tiny network."""
     config = _config("lesion_sam")
     config["network_def"]["architecture"] = TINY
-    return _written(folder, config, tiny_network())
+    return _written(folder, config, tiny_network().half().float())  # weights that float16 holds exactly
 
 
 def _config(base: str) -> dict[str, Any]:

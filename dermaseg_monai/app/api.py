@@ -32,6 +32,7 @@ from dermaseg_monai.inference.measurements import checked_scale
 from dermaseg_monai.sam import Prompt
 from dermaseg_monai.transforms import encode_mask
 from dermaseg_monai.utils.errors import InputError, OutputError, find_input_error, refusal
+from dermaseg_monai.utils.flags import SWITCH_WORDS
 
 Result = TypeVar("Result")
 
@@ -306,10 +307,10 @@ def _text(form: FormData, field: str) -> str:
 
 
 def _flag(form: FormData, field: str) -> bool:
-    value = _text(form, field).lower()
-    if value not in ("", "true", "false", "1", "0"):
+    value = _text(form, field).lower() or "false"
+    if value not in SWITCH_WORDS:
         raise InputError(f"{field} is '{value}'; send true or false.")
-    return value in ("true", "1")
+    return SWITCH_WORDS[value]
 
 
 def _scale(form: FormData) -> float | None:

@@ -1,4 +1,4 @@
-"""The page as a static folder: the network runs in the visitor's browser, and no server is needed but for files."""
+"""The page as a static folder: networks run in the visitor's browser, and no server is needed but for files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import STATIC, example_photo
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.inference.quantise import quantise
+from dermaseg_monai.sam.export import export_onnx
+from dermaseg_monai.sam.preprocess import SAM_MEAN, SAM_STD, SamPreprocessd
+from dermaseg_monai.sam.session import PromptSession
 from dermaseg_monai.transforms import NormalisePhotod
 from dermaseg_monai.transforms.uncertainty import heat_palette
 from dermaseg_monai.utils.errors import InputError
@@ -35,7 +38,7 @@ _WEBGPU = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-_ALONE = ("api.html", "js/interface.js", "js/engine-server.js")  # of no use without a server
+_SERVED = ("api.html", "js/interface.js", "js/engine-server.js")  # of no use without a server
 _EXAMPLE = 5  # seed of the synthetic photo
 _SMALLEST_HALVED = 1024  # weights: smaller tensors keep their precision
 
@@ -47,6 +50,7 @@ def write_site(
     runtime: str | os.PathLike[str] | None = None,
     int8: str | os.PathLike[str] | None = None,
     webgpu: bool = False,
+    clicks: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write the page, a bundle and ONNX Runtime Web as a folder for any web server.
 
@@ -58,21 +62,25 @@ def write_site(
         int8: folder of example photos, to have the network compute in 8-bit integers; in float32 by default, with
             weights kept in float16.
         webgpu: whether the network shall run on a GPU where the browser offers one; the folder gets larger.
+        clicks: name or folder of a promptable bundle with SAM's preprocessing, such as "lesion_mobile_sam", that
+            answers clicks in the browser; the folder gets larger. No clicks by default.
 
     Returns:
         ``output``.
 
     Raises:
-        InputError: the folder exists, the bundle cannot run in a browser, or the runtime cannot be had.
+        InputError: the folder exists, a bundle cannot run in a browser, or the runtime cannot be had.
     """
     output = Path(output)
     if output.exists():
         raise InputError(f"{output} exists; choose another folder, or remove it.")
     model = Model.find(bundle, ckpt_dir)
     settings = site_settings(model)
+    session = None if clicks is None else PromptSession.of_bundle(clicks, device="cpu")
+    click_settings = None if session is None else _click_settings(session)
     with tempfile.TemporaryDirectory() as work, atomic_folder(output) as site:
         shutil.copytree(STATIC, site, dirs_exist_ok=True)
-        for name in _ALONE:
+        for name in _SERVED:
             (site / name).unlink()
         archive = Path(runtime) if runtime is not None else _fetched(Path(work))
         _unpack(archive, (*_WASM, *_WEBGPU) if webgpu else _WASM, site / "runtime")
@@ -81,7 +89,17 @@ def write_site(
             _halve_weights(Path(work) / "model.onnx", site / "model.onnx")
         else:
             quantise(Path(work) / "model.onnx", int8, site / "model.onnx")
-        config = {"engine": "local", "languages": ["en"], "webgpu": webgpu, **settings}
+        if session is not None:
+            (site / "clicks").mkdir()
+            for exported in export_onnx(work, session):
+                _halve_weights(exported, site / "clicks" / exported.name)
+        config = {
+            "engine": "local",
+            "languages": ["en"],
+            "webgpu": webgpu,
+            "clicks": click_settings,
+            **settings,
+        }
         (site / "config.json").write_text(json.dumps(config), encoding="utf-8")
         (site / "example.jpg").write_bytes(example_photo(_EXAMPLE))
         (site / "sw.js").write_text(_service_worker(site), encoding="utf-8")
@@ -121,6 +139,22 @@ def site_settings(model: Model) -> dict[str, Any]:
         "scale": [1 / (255 * deviation) for deviation in normalise.std],
         "shift": [-mean / deviation for mean, deviation in zip(normalise.mean, normalise.std, strict=True)],
         "palette": base64.b64encode(heat_palette()).decode(),
+    }
+
+
+def _click_settings(session: PromptSession) -> dict[str, Any]:
+    """What the browser has to know of a promptable network."""
+    if not isinstance(session.preprocess, SamPreprocessd):
+        raise InputError(
+            f"clicks on the page need SAM's preprocessing, but this bundle has {session.preprocess.name}'s; "
+            "choose another, such as lesion_mobile_sam."
+        )
+    return {
+        "side": session.network.image_size,
+        "mask_factor": session.network.mask_factor,
+        "threshold": session.threshold,
+        "mean": SAM_MEAN,
+        "std": SAM_STD,
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.flags import SWITCH_WORDS
 from dermaseg_monai.utils.modes import MODES
 
 
@@ -75,9 +76,7 @@ def _is_part(value: Any) -> bool:
 
 _SWITCH = Setting(
     "true or false",
-    lambda value: (
-        value in (0, 1) or str(value).strip().lower() in ("true", "false", "yes", "no", "on", "off")
-    ),
+    lambda value: value in (0, 1) or str(value).strip().lower() in SWITCH_WORDS,
 )
 _TEXT = Setting("a text", _is_text, is_text=True)
 _FOLDERS = _several("a list of folders", _is_text)

@@ -13,6 +13,7 @@ from fire.parser import DefaultParseValue
 
 from dermaseg_monai.bundle.settings import checked, from_command_line
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.flags import SWITCH_WORDS, is_on
 
 _NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -60,10 +61,12 @@ def _value(name: str, value: Any, hint: Any) -> Any:
         value = _read(value, kinds)
     if kind is None or (value is None and type(None) in get_args(hint)):
         return value
+    if kind is bool and str(value).strip().lower() in SWITCH_WORDS:
+        return is_on(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is str and number:
         return str(value)
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    if isinstance(value, kind) and not isinstance(value, bool):
         return value
     if kind is float and number:
         return float(value)

@@ -463,6 +463,7 @@ class Commands:
         runtime: str = "",
         int8: str = "",
         webgpu: bool = False,
+        clicks: str = "",
     ) -> None:
         """Write the web page as a folder whose network runs in the visitor's browser, without a server of ours.
 
@@ -473,10 +474,13 @@ class Commands:
             runtime: archive of the npm package of ONNX Runtime Web; npm fetches it otherwise.
             int8: folder of example photos, to have the network compute in 8-bit integers.
             webgpu: let the network run on the GPU where the browser offers one.
+            clicks: a promptable bundle such as lesion_mobile_sam, to answer clicks in the browser as well.
         """
         from dermaseg_monai.app.site import write_site
 
-        folder = write_site(output, bundle, ckpt_dir or None, runtime or None, int8 or None, webgpu)
+        folder = write_site(
+            output, bundle, ckpt_dir or None, runtime or None, int8 or None, webgpu, clicks or None
+        )
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         print(f"{folder} holds the page, {size / 1e6:.1f} MB; try it: python -m http.server -d {folder}")
 

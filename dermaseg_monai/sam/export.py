@@ -72,7 +72,7 @@ class OnnxDecoder(nn.Module):
 
 
 def export_onnx(
-    output: str | os.PathLike[str], bundle: str | os.PathLike[str] = "lesion_mobile_sam"
+    output: str | os.PathLike[str], bundle: str | os.PathLike[str] | PromptSession = "lesion_mobile_sam"
 ) -> tuple[Path, Path]:
     """Write a promptable bundle's image encoder and its decoder as ONNX files.
 
@@ -82,7 +82,7 @@ def export_onnx(
 
     Args:
         output: the folder of both files.
-        bundle: name or folder of the bundle, with weights.
+        bundle: name or folder of the bundle, with weights; or a session of it.
 
     Returns:
         The paths of encoder and decoder.
@@ -90,7 +90,7 @@ def export_onnx(
     Raises:
         InputError: the bundle is unknown, takes no prompts or has no weights, or the folder cannot be written.
     """
-    session = PromptSession.of_bundle(bundle, device="cpu")
+    session = bundle if isinstance(bundle, PromptSession) else PromptSession.of_bundle(bundle, device="cpu")
     network = session.network
     side, encoder = network.image_size, network.prompt_encoder
     image = torch.zeros(1, 3, side, side)

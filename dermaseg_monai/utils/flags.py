@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dermaseg_monai.utils.errors import InputError
 
-_WORDS = {
+SWITCH_WORDS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -14,6 +14,7 @@ _WORDS = {
     "off": False,
     "0": False,
 }
+"""What people type for on and off, in small letters."""
 
 
 def is_on(value: object) -> bool:
@@ -31,6 +32,6 @@ def is_on(value: object) -> bool:
     if value is None or isinstance(value, (bool, int, float)):
         return bool(value)
     word = str(value).strip().lower()
-    if word not in _WORDS:
+    if word not in SWITCH_WORDS:
         raise InputError(f"a setting that is on or off was given as '{value}'; write true or false.")
-    return _WORDS[word]
+    return SWITCH_WORDS[word]

@@ -77,6 +77,20 @@ def test_typed_values_that_cannot_be_cost_one_sentence(typed_words: list[str], s
         fire.Fire(command, typed_words)
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("true", True), ("False", False), ("false", False), ("no", False), ("off", False), ("1", True), ("0", False)],
+)
+def test_a_switch_reads_every_usual_word(word: str, expected: bool) -> None:
+    @typed
+    def switched(quick: bool = False) -> bool:
+        return quick
+
+    assert fire.Fire(switched, ["--quick", word], serialize=lambda _: "") is expected
+    with pytest.raises(InputError, match="--quick is 'perhaps'; give true or false"):
+        fire.Fire(switched, ["--quick", "perhaps"])
+
+
 def test_one_name_for_one_thing() -> None:
     run, report = (
         inspect.signature(command).parameters for command in (Commands.study.run, Commands.study.report)

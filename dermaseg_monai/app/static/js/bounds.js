@@ -2,7 +2,7 @@
 
 import { t } from "./dom.js";
 import { traceOutlines } from "./outline.js";
-import { readMask } from "./pictures.js";
+import { madePicture, readMask } from "./pictures.js";
 
 const COLOURS = { inner: "#00c853", outer: "#ff9100" };
 
@@ -12,7 +12,7 @@ export async function boundOutlines(photo) {
     Object.entries(COLOURS).map(async ([name, colour]) => ({
       name: t(`bounds_${name}`),
       colour,
-      loops: traceOutlines(await readMask(photo.answer.bounds[name]), photo.width, photo.height),
+      loops: traceOutlines(await readMask(await madePicture(photo.answer.bounds[name])), photo.width, photo.height),
     })),
   );
   return photo.answer.boundOutlines;

@@ -6,9 +6,11 @@ export class Engine {
     engine.call = call;
     engine.about = {
       default: config.bundle,
-      refine: false,
+      refine: config.clicks !== null,
       bundles: [{ name: config.bundle, task: "lesion", uncertainty: true }],
     };
+    engine.keys = new WeakMap();
+    engine.count = 0;
     engine.opened = call("open", config);
     engine.opened.catch(() => {}); // told with the first photo
     // after the first visit the page works without a network
@@ -16,8 +18,20 @@ export class Engine {
     return engine;
   }
 
+  /** As the server's; the mask is pixels, and pictures that few people look at are made when they are asked for. */
   async segment(file) {
     await this.opened;
-    return this.call("segment", { file, name: file.name });
+    const { grids, ...answer } = await this.call("segment", { file, name: file.name });
+    const { width, height, bounds } = answer;
+    answer.uncertainty.map = () => this.call("heat", { grids, width, height });
+    for (const name of bounds ? ["inner", "outer"] : []) {
+      bounds[name] = () => this.call("bound", { grids, width, height, name });
+    }
+    return answer;
+  }
+
+  async refine(file, mask, points) {
+    if (!this.keys.has(file)) this.keys.set(file, ++this.count);
+    return this.call("refine", { key: this.keys.get(file), file, mask, points });
   }
 }

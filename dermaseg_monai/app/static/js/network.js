@@ -1,76 +1,78 @@
 // Engine two's network: from a photo's file to its mask, in a worker, with the arithmetic of `dermaseg predict`.
 
-import { Told } from "./calls.js";
 import { encodeMask, encodePng } from "./files.js";
 import { measureMask } from "./measure.js";
-import { MAX_PIXELS } from "./pictures.js";
+import { readPhoto } from "./pictures.js";
 import { fillHoles, keepLargest } from "./regions.js";
-import { interpolate, reduceBytes, resizeBytes } from "./resample.js";
+import { cut, interpolate, reduceBytes, resizeBytes } from "./resample.js";
 
 const LEVELS = 65536; // steps of the table of entropies
 const FLIPS = [[false, false], [true, false], [false, true], [true, true]]; // across, down
 
-/** Load ONNX Runtime and the network that `config` (config.json) names. */
-export async function openNetwork(config) {
-  const gpu = config.webgpu && "gpu" in navigator;
-  const runtime = new URL(`../runtime/${gpu ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs"}`, import.meta.url);
-  const ort = await import(runtime);
-  ort.env.wasm.wasmPaths = new URL("./", runtime).href;
-  // threads share memory, which browsers allow only to pages that are isolated by their server's headers
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
-  const model = new Uint8Array(await (await fetch(new URL("../model.onnx", import.meta.url))).arrayBuffer());
-  const session = await ort.InferenceSession.create(model, { executionProviders: gpu ? ["webgpu", "wasm"] : ["wasm"] });
-  return new Network(ort, session, config);
+/** Load the network that `config` (config.json) names. */
+export async function openNetwork(runtime, config) {
+  return new Network(runtime, await runtime.open("model.onnx"), config);
 }
 
 class Network {
-  constructor(ort, session, config) {
-    Object.assign(this, { ort, session, config });
+  constructor(runtime, session, config) {
+    Object.assign(this, { runtime, session, config });
     [this.height, this.width] = config.image_size;
     this.palette = Uint8Array.from(atob(config.palette), (character) => character.charCodeAt(0));
-    this.entropy = Float32Array.from({ length: LEVELS }, (_, at) => {
+    this.entropies = Float32Array.from({ length: LEVELS }, (_, at) => {
       const chance = Math.min(1 - 1e-7, Math.max(1e-7, this.#tempered(at / (LEVELS - 1))));
       return -(chance * Math.log2(chance) + (1 - chance) * Math.log2(1 - chance));
     });
   }
 
-  /** What the server's interface answers of a photo; see there. */
+  /**
+   * What the server's interface answers of a photo (see there), with its mask as pixels of 0 and 1, and `grids`, from
+   * which `bound` and `heat` make the pictures that it lacks.
+   */
   async segment({ file, name }) {
-    const photo = await decode(file);
+    const photo = await readPhoto(file);
     const { width, height } = photo;
     const { values, place } = this.#input(photo);
     const plain = await this.#probabilities(values);
     const seen = [0, 0]; // confidence: the mean probability over the predicted pixels
     for (const chance of plain) if (chance >= this.config.threshold) seen[0] += this.#tempered(chance), seen[1]++;
 
-    const mask = new Uint8Array(width * height);
-    const { threshold, bounds } = this.config;
-    const within = bounds && [new Uint8Array(mask.length), new Uint8Array(mask.length)];
-    interpolate(cut(plain, this.width, place), sizeOf(place), [width, height], (row, y) => {
-      const to = y * width;
-      for (let x = 0; x < width; x++) mask[to + x] = row[x] >= threshold ? 1 : 0;
-      if (!bounds) return;
-      for (let x = 0; x < width; x++) {
-        within[0][to + x] = row[x] > bounds[0] ? 1 : 0;
-        within[1][to + x] = row[x] >= bounds[1] ? 1 : 0;
-      }
-    });
+    const grids = { plain: cut(plain, this.width, place), views: null, size: sizeOf(place) };
+    const mask = within(grids.plain, grids.size, [width, height], (chance) => chance >= this.config.threshold);
     if (this.config.largest_component) keepLargest(mask, width, height);
     if (this.config.fill_holes) fillHoles(mask, width, height);
     const measurements = measureMask(mask, width, height);
+    grids.views = cut(await this.#views(values, plain), this.width, place);
     return {
       name,
       width,
       height,
       bundle: this.config.bundle,
-      mask: await encodeMask(mask, width, height),
+      mask,
       confidence: measurements.area_px ? seen[0] / Math.max(1, seen[1]) : null,
       measurements,
-      uncertainty: await this.#uncertainty(values, plain, place, mask, width, height),
+      uncertainty: { mean: this.#meanHeat(grids, mask, width, height) },
       attributes: null,
-      bounds: within && { inner: await encodeMask(within[0], width, height), outer: await encodeMask(within[1], width, height) },
+      bounds: this.config.bounds && {},
       unlikeness: null, // the network's file gives no features
+      grids,
     };
+  }
+
+  /** The mask within the "inner" or the "outer" outline, as a PNG. */
+  bound({ grids, width, height, name }) {
+    const [inner, outer] = this.config.bounds;
+    const belongs = name === "inner" ? (chance) => chance > inner : (chance) => chance >= outer;
+    return encodeMask(within(grids.plain, grids.size, [width, height], belongs), width, height);
+  }
+
+  /** The uncertainty as a heat map, a PNG. */
+  heat({ grids, width, height }) {
+    const levels = new Uint8Array(width * height);
+    interpolate(grids.views, grids.size, [width, height], (row, y) => {
+      for (let x = 0; x < width; x++) levels[y * width + x] = Math.round(this.#entropy(row[x]) * 255);
+    });
+    return encodePng(levels, width, height, this.palette);
   }
 
   /** A probability with its logit divided by the temperature. */
@@ -109,7 +111,7 @@ class Network {
 
   async #probabilities(values) {
     const [name] = this.session.inputNames;
-    const input = new this.ort.Tensor("float32", values, [1, 3, this.height, this.width]);
+    const input = this.runtime.tensor(values, [1, 3, this.height, this.width]);
     const outputs = await this.session.run({ [name]: input });
     const logits = outputs[this.session.outputNames[0]].data;
     const area = this.width * this.height;
@@ -122,8 +124,8 @@ class Network {
     return chances;
   }
 
-  /** The entropy of the mean over the mirrored views, as a heat map, and its mean over the lesion. */
-  async #uncertainty(values, plain, place, mask, width, height) {
+  /** The mean probabilities over the mirrored views, `plain` being those of the view that is not mirrored. */
+  async #views(values, plain) {
     const mean = Float64Array.from(plain);
     for (const [across, down] of FLIPS.slice(1)) {
       const view = await this.#probabilities(mirrored(values, this.width, this.height, across, down));
@@ -131,38 +133,35 @@ class Network {
       for (let at = 0; at < mean.length; at++) mean[at] += back[at];
     }
     for (let at = 0; at < mean.length; at++) mean[at] /= FLIPS.length;
-    const levels = new Uint8Array(width * height);
+    return mean;
+  }
+
+  /** The mean uncertainty over the pixels of a mask. */
+  #meanHeat(grids, mask, width, height) {
+    const first = mask.indexOf(1);
+    if (first < 0) return null;
+    const rows = [Math.floor(first / width), Math.floor(mask.lastIndexOf(1) / width) + 1];
     let [sum, count] = [0, 0];
-    interpolate(cut(mean, this.width, place), sizeOf(place), [width, height], (row, y) => {
-      const to = y * width;
-      for (let x = 0; x < width; x++) {
-        const heat = this.entropy[Math.round(row[x] * (LEVELS - 1))];
-        levels[to + x] = Math.round(heat * 255);
-        if (mask[to + x]) sum += heat, count++;
-      }
-    });
-    return { map: await encodePng(levels, width, height, this.palette), mean: count ? sum / count : null };
+    const add = (row, y) => {
+      for (let x = 0, at = y * width; x < width; x++, at++) if (mask[at]) sum += this.#entropy(row[x]), count++;
+    };
+    interpolate(grids.views, grids.size, [width, height], add, rows);
+    return sum / count;
+  }
+
+  #entropy(chance) {
+    return this.entropies[Math.round(chance * (LEVELS - 1))];
   }
 }
 
-/** The photo's pixels (RGBA), upright, on white where it is transparent. */
-async function decode(file) {
-  const head = new Uint8Array(await file.slice(0, 3).arrayBuffer());
-  let bitmap, pen;
-  try {
-    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  } catch {
-    throw new Told("unreadable");
-  }
-  const { width, height } = bitmap;
-  if (width * height > MAX_PIXELS) throw new Told("too_many_pixels", { width, height, count: MAX_PIXELS });
-  pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = "#fff";
-  pen.fillRect(0, 0, width, height);
-  pen.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const isJpeg = head[0] === 0xff && head[1] === 0xd8 && head[2] === 0xff;
-  return { pixels: pen.getImageData(0, 0, width, height).data, width, height, isJpeg };
+/** The pixels (0 and 1) of a photo whose interpolated value `belongs`. */
+function within(values, size, target, belongs) {
+  const [width, height] = target;
+  const mask = new Uint8Array(width * height);
+  interpolate(values, size, target, (row, y) => {
+    for (let x = 0, at = y * width; x < width; x++, at++) mask[at] = belongs(row[x]) ? 1 : 0;
+  });
+  return mask;
 }
 
 /** By how much a JPEG is decoded smaller, as Pillow's draft mode chooses it. */
@@ -188,13 +187,6 @@ function halfEven(value) {
 }
 
 const sizeOf = ([left, top, right, bottom]) => [right - left, bottom - top];
-
-function cut(values, stride, [left, top, right, bottom]) {
-  const width = right - left;
-  const result = new Float32Array(width * (bottom - top));
-  for (let y = top; y < bottom; y++) result.set(values.subarray(y * stride + left, y * stride + right), (y - top) * width);
-  return result;
-}
 
 /** Channels (C, height, width) mirrored across, down, or both. */
 function mirrored(values, width, height, across, down) {

@@ -33,14 +33,13 @@ export class Photo {
     return this.beyond || this.past.length > 0;
   }
 
-  /** Take over an engine's answer. */
+  /** Take over an engine's answer, whose mask is a PNG or the pixels. */
   async take(answer) {
     this.answer = answer;
     [this.width, this.height] = [answer.width, answer.height];
     if (!this.bitmap) this.bitmap = (await showable(answer.preview)).bitmap;
     this.measurements = answer.measurements;
-    this.png = answer.mask;
-    this.loops = traceOutlines(await this.pixels(), this.width, this.height);
+    await this.#original();
     this.state = "done";
   }
 
@@ -52,6 +51,10 @@ export class Photo {
 
   /** Let go of the pixels. */
   async rest() {
+    if (!this.corrected) this.answer.mask = await this.picture();
+    else if (!(this.answer.mask instanceof Blob)) {
+      this.answer.mask = await encodeMask(this.answer.mask, this.width, this.height);
+    }
     await this.picture();
     this.mask = null;
   }
@@ -87,8 +90,12 @@ export class Photo {
     this.future = [];
     this.beyond = false;
     this.measurements = this.answer.measurements;
-    this.png = this.answer.mask;
-    this.mask = await readMask(this.png);
+    await this.#original();
+  }
+
+  async #original() {
+    const { mask } = this.answer;
+    [this.png, this.mask] = mask instanceof Blob ? [mask, await readMask(mask)] : [null, mask];
     this.loops = traceOutlines(this.mask, this.width, this.height);
   }
 

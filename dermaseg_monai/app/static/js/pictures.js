@@ -1,5 +1,7 @@
 // Between files of pictures and pixels.
 
+import { Told } from "./calls.js";
+
 export const MAX_PIXELS = 64_000_000;
 const SHOWN_SIDE = 2400; // longest side of a photo as it is kept for showing
 const THUMB_SIDE = 160;
@@ -23,6 +25,26 @@ export async function showable(blob) {
   return { bitmap: small.transferToImageBitmap(), width, height };
 }
 
+/** The photo's pixels (RGBA), upright, on white where it is transparent. */
+export async function readPhoto(file) {
+  const head = new Uint8Array(await file.slice(0, 3).arrayBuffer());
+  let bitmap, pen;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Told("unreadable");
+  }
+  const { width, height } = bitmap;
+  if (width * height > MAX_PIXELS) throw new Told("too_many_pixels", { width, height, count: MAX_PIXELS });
+  pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, width, height);
+  pen.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const isJpeg = head[0] === 0xff && head[1] === 0xd8 && head[2] === 0xff;
+  return { pixels: pen.getImageData(0, 0, width, height).data, width, height, isJpeg };
+}
+
 /** The mask in a PNG, as 0 and 1. */
 export async function readMask(blob) {
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
@@ -35,6 +57,9 @@ export async function readMask(blob) {
   for (let at = 0; at < mask.length; at++) mask[at] = data[4 * at] >= 128 ? 1 : 0;
   return mask;
 }
+
+/** A picture of an engine's answer: a blob, or what makes it. */
+export const madePicture = (picture) => (typeof picture === "function" ? picture() : picture);
 
 /** Loops as a path to draw. */
 export function pathOf(loops) {

@@ -104,20 +104,25 @@ export function resizeFloats(values, size, box, target) {
 export function reduceBytes(pixels, width, height, step) {
   const outWidth = Math.ceil(width / step), outHeight = Math.ceil(height / step);
   const result = new Uint8Array(outWidth * outHeight * 3);
-  const sums = new Float64Array(outWidth * 3);
+  const words = new Uint32Array(pixels.buffer, pixels.byteOffset, width * height); // a pixel each, red in the lowest byte
+  // red and blue are added together: a block has at most 8 x 8 pixels, whose sums fit 16 bits
+  const redBlue = new Uint32Array(outWidth), green = new Uint32Array(outWidth);
   for (let row = 0; row < outHeight; row++) {
-    sums.fill(0);
+    redBlue.fill(0), green.fill(0);
     const last = Math.min(height, (row + 1) * step);
     for (let y = row * step; y < last; y++) {
-      let at = y * width * 4;
-      for (let x = 0; x < width; x++, at += 4) {
-        const to = Math.floor(x / step) * 3;
-        sums[to] += pixels[at], sums[to + 1] += pixels[at + 1], sums[to + 2] += pixels[at + 2];
+      for (let x = 0, at = y * width; x < outWidth; x++) {
+        const end = y * width + Math.min(width, (x + 1) * step);
+        let [both, one] = [0, 0];
+        for (; at < end; at++) both += words[at] & 0xff00ff, one += (words[at] >>> 8) & 0xff;
+        redBlue[x] += both, green[x] += one;
       }
     }
-    for (let x = 0; x < outWidth; x++) {
+    for (let x = 0, to = row * outWidth * 3; x < outWidth; x++, to += 3) {
       const count = (Math.min(width, (x + 1) * step) - x * step) * (last - row * step);
-      for (let c = 0; c < 3; c++) result[(row * outWidth + x) * 3 + c] = Math.round(sums[x * 3 + c] / count);
+      result[to] = Math.round((redBlue[x] & 0xffff) / count);
+      result[to + 1] = Math.round(green[x] / count);
+      result[to + 2] = Math.round((redBlue[x] >>> 16) / count);
     }
   }
   return { pixels: result, width: outWidth, height: outHeight };
@@ -136,13 +141,13 @@ function axis(input, output) {
 
 /**
  * Interpolate values bilinearly to another size, as PyTorch does with `align_corners=False`, a row at a time.
- * `take(row, y)` is called for each row of the result; the row is reused.
+ * `take(row, y)` is called for each row of the result, or for those from `rows[0]` to before `rows[1]`; the row is reused.
  */
-export function interpolate(values, size, target, take) {
+export function interpolate(values, size, target, take, rows = [0, target[1]]) {
   const [width, height] = size, [outWidth, outHeight] = target;
   const across = axis(width, outWidth), down = axis(height, outHeight);
   const narrow = new Float64Array(width), row = new Float32Array(outWidth);
-  for (let y = 0; y < outHeight; y++) {
+  for (let y = rows[0]; y < rows[1]; y++) {
     const upper = down.low[y] * width, lower = down.high[y] * width, part = down.share[y];
     for (let x = 0; x < width; x++) narrow[x] = values[upper + x] * (1 - part) + values[lower + x] * part;
     for (let x = 0; x < outWidth; x++) {
@@ -151,4 +156,12 @@ export function interpolate(values, size, target, take) {
     }
     take(row, y);
   }
+}
+
+/** What lies within [left, top, right, bottom] of floats with `stride` columns. */
+export function cut(values, stride, [left, top, right, bottom]) {
+  const width = right - left;
+  const result = new Float32Array(width * (bottom - top));
+  for (let y = top; y < bottom; y++) result.set(values.subarray(y * stride + left, y * stride + right), (y - top) * width);
+  return result;
 }

@@ -4,7 +4,7 @@ import { attributeOutlines, COLOURS, named } from "./attributes.js";
 import { h, icon, number, percent, save, t } from "./dom.js";
 import { csv, zip } from "./files.js";
 import { polygonsOf } from "./outline.js";
-import { drawn } from "./pictures.js";
+import { drawn, madePicture } from "./pictures.js";
 
 const PICTURE_SIDE = 1600;
 
@@ -147,8 +147,8 @@ export async function archive(photos) {
     add("outline.svg", svg(photo));
     add("outline.json", polygons(photo));
     add("outline.jpg", await drawn(photo, [{ loops: photo.loops }], PICTURE_SIDE, 0.9));
-    if (photo.answer.uncertainty) add("uncertainty.png", photo.answer.uncertainty.map);
-    for (const [name, mask] of Object.entries(photo.answer.bounds ?? {})) add(`${name}.png`, mask);
+    if (photo.answer.uncertainty) add("uncertainty.png", await madePicture(photo.answer.uncertainty.map));
+    for (const [name, mask] of Object.entries(photo.answer.bounds ?? {})) add(`${name}.png`, await madePicture(mask));
     for (const [name, { mask }] of Object.entries(photo.answer.attributes ?? {})) add(`attribute_${name}.png`, mask);
     if (photo.answer.attributes) add("attributes.jpg", await drawn(photo, await attributeOutlines(photo), PICTURE_SIDE, 0.9));
   }

@@ -4,7 +4,7 @@ import { attributeOutlines, named } from "./attributes.js";
 import { boundOutlines } from "./bounds.js";
 import { h, icon, number, say, t } from "./dom.js";
 import { Pens } from "./pens.js";
-import { pathOf, strokeOutline } from "./pictures.js";
+import { madePicture, pathOf, strokeOutline } from "./pictures.js";
 import { Viewer } from "./viewer.js";
 
 const KEYS = { v: "move", b: "brush", e: "erase", p: "points", a: "add", x: "remove", r: "ruler" };
@@ -181,7 +181,7 @@ export class Stage {
       };
     }
     if (this.besideName === "uncertainty" && photo.answer.uncertainty) {
-      photo.answer.heat ??= await createImageBitmap(photo.answer.uncertainty.map);
+      photo.answer.heat ??= await createImageBitmap(await madePicture(photo.answer.uncertainty.map));
       const path = pathOf(photo.loops);
       this.legend.append(h("span", { class: "heat" }), t("legend_uncertainty"));
       return (pen, unit) => {

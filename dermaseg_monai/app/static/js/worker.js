@@ -1,15 +1,20 @@
-// What takes long, beside the page: measurements, and, without a server, the network.
+// What takes long, beside the page: measurements, and, without a server, the networks.
 
 import { measureMask } from "./measure.js";
 
-let network = null;
+let network = null, clicks = null;
 
 const calls = {
   measure: ({ mask, width, height }) => measureMask(mask, width, height),
   open: async (config) => {
-    network = await (await import("./network.js")).openNetwork(config);
+    const runtime = await (await import("./runtime.js")).openRuntime(config.webgpu);
+    network = await (await import("./network.js")).openNetwork(runtime, config);
+    if (config.clicks) clicks = new (await import("./clicks.js")).Clicks(runtime, config.clicks);
   },
   segment: (photo) => network.segment(photo),
+  bound: (asked) => network.bound(asked),
+  heat: (asked) => network.heat(asked),
+  refine: (asked) => clicks.refine(asked),
 };
 
 self.onmessage = async ({ data: { id, name, argument } }) => {
