@@ -52,11 +52,12 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 
 def take_as_typed() -> None:
-    """Under ``python -m monai.bundle run``, give the config what was typed, if its ids take it.
+    """Under ``python -m monai.bundle run``, give the config what was typed, if its ids take all their values.
 
     MONAI leaves out what the command line sets to None, so that the config's own value would stand, and makes a
-    number of a folder called ``2024_03_04``. An expression of a config cannot refer to the config as a whole; the
-    parser that evaluates it is found on the stack. Elsewhere this does nothing.
+    number of a folder called ``2024_03_04``. The values of config files and of ``--args_file`` are checked with those
+    of the command line. An expression of a config cannot refer to the config as a whole; the parser that evaluates it
+    is found on the stack. Elsewhere this does nothing.
 
     Raises:
         InputError: an id takes no such value.
@@ -66,19 +67,16 @@ def take_as_typed() -> None:
     from fire.parser import DefaultParseValue
     from monai.bundle import ConfigParser
 
-    typed = {
-        name: (text, checked(name, from_command_line(name, text)))
-        for name, text in _command_line(sys.argv[2:]).items()
-        if name not in _ARGUMENTS
-    }
-    other = {
-        name: value
-        for name, (text, value) in typed.items()
-        if value is None or DefaultParseValue(text) != value
-    }
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+    parser = next(caller for caller in frames if isinstance(caller, ConfigParser))
+    texts = {name: text for name, text in _command_line(sys.argv[2:]).items() if name not in _ARGUMENTS}
+    typed = {name: checked(name, from_command_line(name, text)) for name, text in texts.items()}
+    read = {name: checked(name, value) for name, value in dict(parser.config).items() if name not in typed}
+    other = {name: value for name, value in read.items() if parser.config[name] != value}
+    for name, value in typed.items():
+        if value is None or DefaultParseValue(texts[name]) != value:
+            other[name] = value
     if other:
-        frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
-        parser = next(caller for caller in frames if isinstance(caller, ConfigParser))
         parser.update(other)
         parser.parse(reset=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,40 @@ def test_a_real_run_refuses_what_an_id_does_not_take(
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].startswith(f"error: {sentence}")
     assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("way", "written"), [("args_file", {"max_epochs": 0}), ("config_file", {"aspect": "crop"})]
+)
+def test_a_real_run_refuses_the_same_in_a_file(tmp_path, way: str, written: dict[str, Any]) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(written))
+    arguments = command("lesion_unet", "training", tmp_path / "nowhere", tmp_path, "train", **TINY_UNET)
+    if way == "args_file":
+        arguments += ["--args_file", str(file)]
+    else:
+        place = arguments.index("--config_file") + 1
+        arguments[place] = arguments[place].replace("]", f",'{file}']")
+    process = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    ((name, value),) = written.items()
+    assert process.stderr.strip().splitlines()[-1].startswith(f"error: --{name} is {value!r}; give ")
+    assert "Traceback" not in process.stderr
+
+
+def test_a_folder_in_an_argument_file_may_be_at_home(tmp_path) -> None:
+    dataset = write_dataset(tmp_path / "discs")
+    file = tmp_path / "arguments.json"
+    file.write_text(json.dumps({**TINY_UNET, "max_epochs": 1, "dataset_dir": "~/discs"}))
+    arguments = command("lesion_unet", "training", dataset, tmp_path, "train")
+    place = arguments.index("--dataset_dir")
+    arguments = [*arguments[:place], *arguments[place + 2 :], "--args_file", str(file)]
+    process = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert (tmp_path / "models" / "model.pt").is_file()
