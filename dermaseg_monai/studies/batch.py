@@ -165,7 +165,7 @@ def describe_plan(
 
 def _expected(run: Run, known: Sequence[Pace]) -> Estimate | None:
     """What a run still takes; None where that is not known yet."""
-    return Estimate(0.0, "no training") if run.study.weights is not None else expected(run, known)
+    return Estimate(0.0, "no training") if run.variant.weights is not None else expected(run, known)
 
 
 def _check_device(device: str | None, here: bool) -> None:

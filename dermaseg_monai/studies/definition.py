@@ -24,6 +24,7 @@ class Variant:
         axis: where the variant stands in plots: ``data_fraction`` (0 to 1), ``schedule`` (``epochs``, or
             ``steps`` where every variant sees the same number of batches), ``architecture``, ``corruption`` with its
             ``strength``.
+        weights: file of trained weights that is evaluated as it is, instead of a training; None to train.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Variant:
     bundle: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     axis: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,6 @@ class Study:
         task: ``lesion`` or ``attribute``; of all variants.
         seeds: starts of randomness; every variant is trained once with each.
         metric: the column of the per-image tables that is compared; None for that of the task.
-        weights: file of trained weights that every variant evaluates, instead of a training of its own.
     """
 
     name: str
@@ -55,7 +56,6 @@ class Study:
     task: Task = "lesion"
     seeds: tuple[int, ...] = (0, 1, 2)
     metric: str | None = None
-    weights: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The content of ``study.json``."""
@@ -67,7 +67,7 @@ class Study:
             "task": self.task,
             "variants": [_entry(variant) for variant in self.variants],
             "seeds": list(self.seeds),
-        } | ({"weights": self.weights} if self.weights else {})
+        }
 
 
 def _entry(variant: Variant) -> dict[str, Any]:
@@ -77,4 +77,5 @@ def _entry(variant: Variant) -> dict[str, Any]:
         "bundle": variant.bundle,
         "overrides": dict(variant.overrides),
     }
-    return entry | ({"axis": dict(variant.axis)} if variant.axis else {})
+    further = {"axis": dict(variant.axis), "weights": variant.weights}
+    return entry | {key: value for key, value in further.items() if value}

@@ -132,9 +132,9 @@ def _execute(
         for name, config in _CONFIGS.items()
     }
     commands["evaluating"] += ["--output_dir", "evaluation"]
-    if run.study.weights is not None:
+    if run.variant.weights is not None:
         del commands["training"]
-        commands["evaluating"] += ["--ckpt_dir", str(Path(run.study.weights).parent)]
+        commands["evaluating"] += ["--ckpt_dir", str(Path(run.variant.weights).parent)]
     record = {
         "study": run.study.name,
         "variant": run.variant.name,

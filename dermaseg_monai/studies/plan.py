@@ -63,7 +63,7 @@ class Run:
     @property
     def planned_epochs(self) -> int:
         """How many epochs it has in all."""
-        if self.study.weights is not None:
+        if self.variant.weights is not None:
             return 0
         written = self.overrides.get("max_epochs")
         return int(written or base_config(self.variant.bundle, "train")["max_epochs"])
@@ -172,7 +172,7 @@ def is_trained(run: Run) -> bool:
     stored, and an early stop needs two epochs at least.
     """
     models = run.folder / "models"
-    if run.study.weights is not None:
+    if run.variant.weights is not None:
         return True
     if not (models / "model.pt").is_file() or (models / "last.pt").is_file():
         return False

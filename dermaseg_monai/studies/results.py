@@ -75,7 +75,6 @@ class StudyRuns:
         seeds: that every variant is planned with.
         runs: those finished, in the order of variants and seeds, all scored on the same images.
         missing: the others.
-        trained: whether every run was trained; otherwise all evaluate the same weights.
     """
 
     name: str
@@ -88,7 +87,11 @@ class StudyRuns:
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]
     missing: tuple[Missing, ...]
-    trained: bool = True
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a variant that was trained, and does not evaluate given weights."""
+        return any(variant.weights is None for variant in self.variants)
 
     @property
     def images(self) -> list[str]:
@@ -162,7 +165,6 @@ def collect(name: str, runs: str | os.PathLike[str]) -> StudyRuns:
         seeds=tuple(plan["seeds"]),
         runs=tuple(same),
         missing=tuple(sorted(missing, key=lambda entry: (names.index(entry.variant), entry.seed))),
-        trained="weights" not in plan,
     )
 
 
@@ -200,6 +202,7 @@ def _variant(entry: dict[str, Any], folder: Path) -> Variant:
             str(entry["bundle"]),
             entry.get("overrides") or {},
             entry.get("axis") or {},
+            entry.get("weights"),
         )
     except (KeyError, TypeError, AttributeError):
         raise InputError(

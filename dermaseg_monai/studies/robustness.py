@@ -49,7 +49,8 @@ def robustness(bundle: str) -> Study:
     if folder.weights is None:
         raise InputError(f"{folder.name} has no weights; train it first and name its folder.")
     common = {"section": "validation", "save_masks": False}
-    variants = [Variant("clean", "clean photos", bundle, common, {"corruption": "clean"})]
+    weights = str(folder.weights.absolute())
+    variants = [Variant("clean", "clean photos", bundle, common, {"corruption": "clean"}, weights)]
     for corruption, strengths in STEPS.items():
         for strength in strengths:
             spoil = {"_target_": _COMPONENT, "corruption": corruption, "strength": strength, "seed": "@seed"}
@@ -57,7 +58,7 @@ def robustness(bundle: str) -> Study:
             overrides[_AFTER_MASK] = {**spoil, "keys": "label"}
             axis = {"corruption": corruption, "strength": strength}
             name = f"{corruption}_{strength:g}".replace(".", "p").replace("-", "minus_")
-            variants.append(Variant(name, f"{corruption} {strength:g}", bundle, overrides, axis))
+            variants.append(Variant(name, f"{corruption} {strength:g}", bundle, overrides, axis, weights))
     return Study(
         f"{NAME}_{folder.name}",
         f"Robustness of {folder.name}",
@@ -65,5 +66,4 @@ def robustness(bundle: str) -> Study:
         "clean",
         base_config(bundle, "train")["task"],
         seeds=(0,),
-        weights=str(folder.weights.absolute()),
     )

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dermaseg_monai.bundle.config_ids import nearest
+from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.run_bundles import base_config
 from dermaseg_monai.utils.errors import InputError
 
 _KEYS = ("name", "title", "bundle", "overrides", "variants", "baseline", "metric", "task", "seeds")
-_VARIANT_KEYS = ("name", "title", "bundle", "overrides", "axis")
+_VARIANT_KEYS = ("name", "title", "bundle", "overrides", "axis", "weights")
 _AXIS_KEYS = ("data_fraction", "schedule", "architecture")
 
 
@@ -34,7 +35,8 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
     Args:
         path: JSON with ``bundle`` (base of all variants) and ``variants`` (overrides by name, or a list of
-            objects with ``name``, ``overrides``, and optionally ``title``, ``bundle`` and ``axis``); optionally
+            objects with ``name``, ``overrides``, and optionally ``title``, ``bundle``, ``axis`` and ``weights``, a
+            trained bundle or its ``model.pt`` that is evaluated as it is, without a training); optionally
             ``name`` (that of the file), ``title``, ``overrides`` (of all variants), ``baseline`` (the first
             variant), ``metric`` and ``seeds``. The ``study.json`` of a study that ran is such a file.
 
@@ -110,7 +112,18 @@ def _variant(entry: Any, study: Mapping[str, Any]) -> Variant:
     for key in set(axis) - {"data_fraction"}:
         _text(key, axis[key])
     title = _text("title", entry.get("title", name))
-    return Variant(name, title, bundle, {**common, **overrides}, axis)
+    weights = entry.get("weights")
+    return Variant(
+        name, title, bundle, {**common, **overrides}, axis, None if weights is None else _weights(weights)
+    )
+
+
+def _weights(given: Any) -> str:
+    path = Path(_text("weights", given)).expanduser()
+    found = path if path.is_file() else BundleFolder.find(given).weights
+    if found is None or found.name != "model.pt":
+        raise InputError(f"\"weights\" is '{given}'; give a trained bundle, or its model.pt.")
+    return str(found.absolute())
 
 
 def _check_keys(content: Any, known: tuple[str, ...], what: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.studies.batch import Batch, run_batch
-from dermaseg_monai.studies.plan import plan_runs, write_study
+from dermaseg_monai.studies.plan import is_trained, plan_runs, write_study
 from dermaseg_monai.studies.study_file import find_study, load_study
 from dermaseg_monai.utils.errors import InputError
 from tests.disc_dataset import write_dataset
@@ -33,6 +34,20 @@ def test_study_json_is_such_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_variant_that_is_trained_already(tmp_path: Path) -> None:
+    flagship = "lesion_mobilenetv2_unet"
+    variants = [{"name": "shipped", "weights": flagship}, {"name": "tuned"}]
+    study = load_study(write_file(tmp_path, bundle=flagship, overrides={}, variants=variants))
+    shipped, tuned = plan_runs(study, tmp_path, epochs=3)
+    assert (shipped.planned_epochs, tuned.planned_epochs) == (0, 3)
+    assert is_trained(shipped)
+    assert not is_trained(tuned)
+    assert study.variants[0].weights == str(bundle_folder(flagship).absolute() / "models" / "model.pt")
+    write_study(study, [shipped, tuned])
+    again = load_study(tmp_path / "small" / "study.json")
+    assert [variant.weights for variant in again.variants] == [study.variants[0].weights, None]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -52,6 +67,11 @@ def test_study_json_is_such_a_file(tmp_path: Path) -> None:
         ({"variants": {"a": {"image_size": 32}}}, "the image_size is 32; give"),
         ({"variants": {"a": {"max_epochs": "many"}}}, "max_epochs of 'a' is 'many'; give a whole number"),
         ({"variants": {"a": {"+train#handlers": 5}}}, "'\\+train#handlers' cannot be 5"),
+        (
+            {"variants": [{"name": "a", "weights": "lesion_segnet"}]},
+            "\"weights\" is 'lesion_segnet'; give a trained",
+        ),
+        ({"variants": [{"name": "a", "weights": 5}]}, '"weights" is 5; give a text'),
     ],
 )
 def test_mistakes_name_the_nearest_right_one(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
