@@ -71,8 +71,9 @@ def take_as_typed() -> None:
     parser = next(caller for caller in frames if isinstance(caller, ConfigParser))
     texts = {name: text for name, text in _command_line(sys.argv[2:]).items() if name not in _ARGUMENTS}
     typed = {name: checked(name, from_command_line(name, text)) for name, text in texts.items()}
-    read = {name: checked(name, value) for name, value in dict(parser.config).items() if name not in typed}
-    other = {name: value for name, value in read.items() if parser.config[name] != value}
+    config: Any = parser.config
+    read = {name: checked(name, value) for name, value in config.items() if name not in typed}
+    other = {name: value for name, value in read.items() if config[name] != value}
     for name, value in typed.items():
         if value is None or DefaultParseValue(texts[name]) != value:
             other[name] = value
