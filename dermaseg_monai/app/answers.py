@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ PREVIEW_SIDE = 1600
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked about a photo.
+    """Options of a request about a photo.
 
     Attributes:
         lesion: the bundle that outlines the lesion.
@@ -75,10 +74,10 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
         inner, outer = (encode_mask(one) for one in prediction.outlines)
         result["bounds"] = {"inner": inner, "outer": outer}
     if options.attributes is not None:
-        found = options.attributes.segment(photo)
+        predicted = options.attributes.segment(photo)
         result["attributes"] = {
             name: {"mask": encode_mask(one), "area_share": float((one != 0).mean())}
-            for name, one in zip(options.attributes.attributes, found.masks, strict=True)
+            for name, one in zip(options.attributes.attributes, predicted.masks, strict=True)
         }
     if options.preview:
         result["preview"] = _preview(photo)
@@ -93,17 +92,6 @@ def measurements(mask: np.ndarray, pixels_per_mm: float | None = None) -> dict[s
         "area_mm2": measured.area_mm2(pixels_per_mm) if pixels_per_mm else None,
     }
     return asdict(measured) | in_mm
-
-
-def without_pictures(value: Any, take: Callable[[bytes], str]) -> Any:
-    """``value`` with each picture in it replaced by the text that ``take`` gives for it."""
-    if isinstance(value, bytes):
-        return take(value)
-    if isinstance(value, dict):
-        return {name: without_pictures(one, take) for name, one in value.items()}
-    if isinstance(value, list):
-        return [without_pictures(one, take) for one in value]
-    return value
 
 
 def _uncertainty(prediction: Prediction) -> dict[str, Any] | None:

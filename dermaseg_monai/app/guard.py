@@ -15,7 +15,7 @@ _LARGEST_TABLE = 10_000  # addresses whose rate is remembered
 
 
 class Guard:
-    """Lets a request in, or says why not, before its body is read.
+    """Checks that let a request in, or say why not, before its body is read.
 
     Args:
         limits: what is allowed.
@@ -42,8 +42,8 @@ class Guard:
             HTTPException: 401.
         """
         wanted = self.limits.token
-        given = request.headers.get("authorization", "")
-        if wanted is not None and not secrets.compare_digest(given.encode(), f"Bearer {wanted}".encode()):
+        header = request.headers.get("authorization", "")
+        if wanted is not None and not secrets.compare_digest(header.encode(), f"Bearer {wanted}".encode()):
             raise HTTPException(
                 401,
                 "this server wants a token; send it as 'Authorization: Bearer TOKEN'.",

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import SaveImaged
 from torch import nn
 
 from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.flips import AXES
 from dermaseg_monai.inferers.maps import predict_maps
+from dermaseg_monai.inferers.trained_bundle import before_saving
 from dermaseg_monai.sam import Prompt, PromptSession
 from dermaseg_monai.transforms import LoadPhotod
 from dermaseg_monai.utils.errors import InputError
@@ -26,13 +26,12 @@ from dermaseg_monai.utils.tensors import plain
 MAX_PIXELS = 64_000_000
 """Largest photo that the page takes, in pixels: masks and maps are made at full size, in memory."""
 
-
 _PARTS = ("device", "amp", "inferer", "preprocessing", "postprocessing")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a bundle says of one photo.
+    """A bundle's answer to one photo.
 
     Attributes:
         masks: uint8 ``(C, H, W)`` of 0 and 1, at the photo's own size.
@@ -56,9 +55,7 @@ class _Pipeline:
         self.network = network
         self.device, self.amp, self.inferer = parts["device"], parts["amp"], parts["inferer"]
         self.before = parts["preprocessing"].transforms
-        after = parts["postprocessing"].transforms
-        # what comes before the first file is written makes the masks
-        self.after = after[: next((at for at, one in enumerate(after) if isinstance(one, SaveImaged)), None)]
+        self.after = before_saving(parts["postprocessing"])
         for transform in self.before:
             if isinstance(transform, LoadPhotod):
                 transform.max_pixels = MAX_PIXELS

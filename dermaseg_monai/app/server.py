@@ -81,9 +81,8 @@ def run_app(
     with listening, tempfile.TemporaryDirectory(prefix="dermaseg-app-", ignore_cleanup_errors=True) as root:
         tempfile.tempdir = root  # uploads too are spooled where they go with the program
         models = find_models(bundles, ckpt_dir)
-        _ = next(
-            model for model in models if model.task == "lesion"
-        ).network  # its faults show now, not later
+        # the default's faults show now, not at the first photo
+        _ = next(model for model in models if model.task == "lesion").loaded
         workers = workers or os.cpu_count() or 1
         # photos side by side need no threads within: a busy server gets more done that way
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
@@ -137,10 +136,10 @@ def build_app(
         return JSONResponse({"detail": str(error)}, 503, {"retry-after": str(error.seconds)})
 
     async def no_room(request: Any, error: Exception) -> Response:
-        told = disk_fault(error)
-        if told is None:
+        fault = disk_fault(error)
+        if fault is None:
             raise error
-        return JSONResponse({"detail": told}, 507)
+        return JSONResponse({"detail": fault}, 507)
 
     app = FastAPI(
         title="DermaSeg",
@@ -193,9 +192,9 @@ def example_photo(seed: int) -> bytes:
 
 
 def disk_fault(error: BaseException) -> str | None:
-    """What a visitor is told of a disk that is full or refuses, without the server's paths; None of another error."""
-    found, refused = find_input_error(error), refusal(error)
-    if refused is None or not (found is None or isinstance(found, OutputError)):
+    """Message about a disk that is full or refuses, without the server's paths; None of another error."""
+    mistake, refused = find_input_error(error), refusal(error)
+    if refused is None or not (mistake is None or isinstance(mistake, OutputError)):
         return None
     return f"the computer that runs this page cannot write ({refused.strerror}); make room there, then try again."
 

@@ -9,7 +9,7 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of <malloc.h>
 
 
 def keep_freed_memory() -> None:
-    """From now on what this process frees stays its own, where the C library is glibc; elsewhere nothing happens.
+    """Keep for this process what it frees from now on, where the C library is glibc; elsewhere do nothing.
 
     A training step on the CPU allocates and frees each layer's maps, a large photo its maps and masks. As glibc comes,
     blocks of such a size go back to the system at once, which has to clear their pages anew every time. On CUDA devices

@@ -1,4 +1,4 @@
-"""Inference on photos, each brought back to its own size."""
+"""Evaluator of photos, each brought back to its own size."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ class PhotoEvaluator(Evaluator):
 
     The network sees whole batches; post-processing sees one photo's dictionary at a time, which holds what
     preprocessing left there and ``pred``, the logits ``(C, h, w)``; where the inferer returns a dictionary, its
-    other entries stand beside them under their own names. Photos of a batch are post-processed in
-    threads side by side, in memory that is kept (:func:`keep_freed_memory`). Without autocast all is float32,
-    on any device (:func:`exact_float32`). After each step
-    ``engine.state.batch`` is the list of these dictionaries.
+    other entries stand beside them under their own names. Photos of a batch are post-processed in threads side by
+    side, in memory that is kept (:func:`keep_freed_memory`). Without autocast all is float32, on any device
+    (:func:`exact_float32`). After each step ``engine.state.batch`` is the list of these dictionaries.
 
     Args:
         **kwargs: the arguments of :class:`Evaluator`; metrics and handlers read the list in
@@ -65,10 +64,10 @@ class PhotoEvaluator(Evaluator):
                 return None
 
         def postprocess(engine: Any) -> None:
-            begun = [self._pool.submit(apply, item) for item in engine.state.batch]
-            wait(begun)  # so that nobody still writes files when an error of another photo ends the run
-            done = [each.result() for each in begun]
-            engine.state.batch = [item for item in done if item is not None]
+            futures = [self._pool.submit(apply, item) for item in engine.state.batch]
+            wait(futures)  # so that nobody still writes files when an error of another photo ends the run
+            results = [future.result() for future in futures]
+            engine.state.batch = [item for item in results if item is not None]
 
         self.add_event_handler(IterationEvents.MODEL_COMPLETED, postprocess)
 

@@ -1,4 +1,4 @@
-"""MONAI's supervised trainer with mixed precision on any device and no copy back to the host in its step."""
+"""Trainer and evaluator with mixed precision on any device and no copy back to the host in a step."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Evaluator(SupervisedEvaluator):
     def in_parts(self, image: Any, infer: Callable[[Any], Any]) -> Any:
         """What ``infer`` gives for a batch, in as many parts as the device's memory asks for."""
         images = len(image) if isinstance(image, torch.Tensor) else 1
-        found, self._parts = in_parts(
+        result, self._parts = in_parts(
             lambda parts: joined(
                 [infer(part) for part in ([image] if parts == 1 else image.tensor_split(parts))]
             ),
@@ -183,4 +183,4 @@ class Evaluator(SupervisedEvaluator):
             most=images,
             advice="choose a smaller image_size, or a larger device",
         )
-        return found
+        return result

@@ -1,4 +1,4 @@
-"""What an evaluation of attributes writes: a row for every image and attribute, and their summary."""
+"""Scores of each image and attribute, and summary of an attribute evaluation."""
 
 from __future__ import annotations
 

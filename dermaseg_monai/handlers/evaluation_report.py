@@ -1,4 +1,4 @@
-"""What a finished evaluation shows: its best, median and worst cases at a readable size."""
+"""Picture of an evaluation's best, median and worst cases, at a readable size."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from dermaseg_monai.metrics import (
 from dermaseg_monai.metrics.boundary import TOLERANCE
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
+from dermaseg_monai.utils.tensors import plain
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +109,8 @@ def score_lesion(
     """
     counts = confusion_counts(prediction[None], target[None])[0, 0]
     overlap = {name: float(score(counts)) for name, score in METRICS.items()}
-    found, true = (mask[0].as_subclass(torch.Tensor).cpu().numpy() for mask in (prediction, target))
-    return overlap | boundary_scores(found, true, surface_tolerance, pixels_per_mm)
+    predicted, true = (plain(mask)[0].cpu().numpy() for mask in (prediction, target))
+    return overlap | boundary_scores(predicted, true, surface_tolerance, pixels_per_mm)
 
 
 def write_lesion_scores(

@@ -94,7 +94,7 @@ class SegmentationHandler(IgniteMetricHandler):
             output: prediction and label, ``(B, C, H, W)`` each or lists of ``(C, H, W)``.
 
         Raises:
-            InputError: when they do not fit each other or the mode.
+            InputError: they do not fit each other or the mode.
         """
         prediction, label = output
         if isinstance(prediction, torch.Tensor):
@@ -159,7 +159,7 @@ class CurveHandler(Metric):
             output: logits and label, ``(B, C, H, W)`` each or lists of ``(C, H, W)``.
 
         Raises:
-            InputError: when they do not fit each other or the channels.
+            InputError: they do not fit each other or the channels.
         """
         self.histogram.update(*output)
 
@@ -210,7 +210,7 @@ class FittedJaccardHandler(Metric):
         logits, label = output
         if not isinstance(logits, torch.Tensor):
             for pair in zip(logits, label, strict=True):
-                self.update([each[None] for each in pair])
+                self.update([one[None] for one in pair])
             return
         if logits.shape[1] != self.channels:
             raise InputError(f"logits have {logits.shape[1]} channels; give {self.channels} as announced.")

@@ -18,9 +18,8 @@ from dermaseg_monai.utils.files import as_text, atomic_path
 
 logger = logging.getLogger(__name__)
 
-
 UNLIKE = "unlike the photos that the network was trained on; do not rely on the mask"
-"""What is said of a photo whose unlikeness is above 1."""
+"""The warning beside a photo whose unlikeness is above 1."""
 
 
 class PredictionTable:
@@ -30,10 +29,10 @@ class PredictionTable:
     ``image``, ``height`` and ``width`` in pixels, ``attribute`` where there are several, ``area_share``
     (predicted pixels over all pixels, 0 to 1), the bounding box ``left, top, right, bottom`` in pixels (right
     and bottom exclusive; empty where nothing is predicted) and ``confidence`` (mean probability over the
-    predicted pixels). Bundles with a calibration add ``band_share`` (of the outer outline's pixels, those that are not
-    within the inner one), ``unlikeness`` (of the photo to the training photos, 1 at the limit) and ``warning`` (a
-    sentence for a photo beyond it, else empty). Where photos could not be read, ``<output_dir>/failures.csv`` says why,
-    row by row. A run of one process that is stopped, by Ctrl-C or by an error, leaves the rows it has.
+    predicted pixels). Bundles with a calibration add ``band_share`` (of the outer outline's pixels, those that are
+    not within the inner one), ``unlikeness`` (of the photo to the training photos, 1 at the limit) and ``warning``
+    (a sentence for a photo beyond it, else empty). Where photos could not be read, ``<output_dir>/failures.csv``
+    says why, row by row. A run of one process that is stopped, by Ctrl-C or by an error, leaves the rows it has.
 
     Each item of the engine's batch has the lists ``measurements`` and ``confidence``, an entry per channel.
 
@@ -83,7 +82,7 @@ class PredictionTable:
             self._write(engine)
         raise error
 
-    def _tell_older(self, ids: set[str]) -> None:
+    def _warn_of_older(self, ids: set[str]) -> None:
         """Name the masks of an earlier run that are not in the table."""
         names = (path.name for path in self.output_dir.iterdir())
         older = sorted(
@@ -113,7 +112,7 @@ class PredictionTable:
                 pd.DataFrame(failures).to_csv(temporary, index=False)
         else:
             stale.unlink(missing_ok=True)
-        self._tell_older(set(table["id"]))
+        self._warn_of_older(set(table["id"]))
         logger.info(
             "%d photos segmented, %d left out; masks in %s",
             table["id"].nunique(),

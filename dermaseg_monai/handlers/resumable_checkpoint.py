@@ -1,4 +1,4 @@
-"""Best weights, and a training state that survives a kill."""
+"""Checkpoints of a training: its best weights, and a state that survives a kill."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dermaseg_monai.utils.distributed import rank, unwrapped
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import atomic_path, sweep
 from dermaseg_monai.utils.fingerprint import describe
+from dermaseg_monai.utils.flags import is_on
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +26,23 @@ class ResumableCheckpoint:
     """Ignite handler that writes the best weights and resumes an interrupted training.
 
     After each epoch ``last.pt`` takes everything that the next epoch depends on, the trainer's gradient scaler
-    included; where the validator saw its
-    best key metric, ``model.pt`` takes the validated network's weights (a plain state dict). A training that
-    finds ``last.pt`` goes on after the epoch stored there; the file is removed once a training is complete,
-    so that the next one starts afresh. Both files are written under a temporary name and renamed.
+    included; where the validator saw its best key metric, ``model.pt`` takes the validated network's weights (a
+    plain state dict). A training that finds ``last.pt`` goes on after the epoch stored there; the file is removed
+    once a training is complete, so that the next one starts afresh. Both files are written under a temporary name
+    and renamed.
 
     Args:
         ckpt_dir: folder of ``model.pt`` and ``last.pt``.
         validator: the evaluator whose key metric chooses the weights; its network is the one that is saved.
         state: what to store besides the epoch, by name: objects with ``state_dict`` and ``load_state_dict``
             (network, optimizer, lr_scheduler, average); entries that are None are left out.
-        resume: take up ``last.pt`` where there is one.
+        resume: take up ``last.pt`` where there is one; also as a word, see :func:`dermaseg_monai.utils.flags.is_on`.
         settings: by config id, what must be as it was when ``last.pt`` was written, since the stored state
             would bring the earlier one back: schedule, loss, data. ``max_epochs`` alone may change where the
             schedule does not depend on it.
 
     Raises:
-        InputError: ``resume`` is no bool; at the start of the run, where ``last.pt`` is unreadable, was
+        InputError: ``resume`` is neither on nor off; at the start of the run, ``last.pt`` is unreadable, or was
             written by another network or optimizer, or with other settings.
     """
 
@@ -50,11 +51,9 @@ class ResumableCheckpoint:
         ckpt_dir: str | os.PathLike[str],
         validator: Any,
         state: Mapping[str, Any],
-        resume: bool = True,
+        resume: bool | str = True,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(resume, bool):  # MONAI's command line gives "false" as text, which counts as true
-            raise InputError(f"resume is {resume!r}; write True or False.")
         self.best = Path(ckpt_dir) / "model.pt"
         self.last = Path(ckpt_dir) / "last.pt"
         self.validator = validator
@@ -64,7 +63,7 @@ class ResumableCheckpoint:
             for name, entry in state.items()
             if entry is not None
         }
-        self.resume = resume
+        self.resume = is_on(resume)
         # now, since objects among them change with the training
         self.settings = {name: _fingerprint(value) for name, value in (settings or {}).items()}
 
@@ -148,12 +147,12 @@ class ResumableCheckpoint:
         if "lr_scheduler" not in changed:
             changed.pop("max_epochs", None)
         if changed:
-            told = ", ".join(
+            differences = ", ".join(
                 f"{name} (now {new}, then {old})" if _is_short(old) and _is_short(new) else name
                 for name, (old, new) in sorted(changed.items())
             )
             raise InputError(
-                f"{self.last} is of a training with another {told}; give what it began with to go on, or pass "
+                f"{self.last} is of a training with another {differences}; give what it began with to go on, or pass "
                 "--resume False or another --ckpt_dir to start afresh."
             )
 

@@ -1,4 +1,4 @@
-"""What happens in a training beside MONAI's and Ignite's events."""
+"""Events of a training beside MONAI's and Ignite's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds of the attributes: fitted on validation, stored beside the weights, used from then on."""
+"""Thresholds of the attributes, fitted on validation and stored beside the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says while it runs: one line an epoch, a table, TensorBoard curves."""
+"""Log of a training: one line an epoch, a table, TensorBoard curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished training shows: its curves and its best, median and worst cases."""
+"""Pictures of a finished training: its curves, and its best, median and worst cases."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ class TrainingReport:
             masks.append(mask.cpu().numpy())
         predictions = np.concatenate(masks)
         shown = shown or list(range(len(scores)))
-        chosen = {shown[place]: kind for kind, place in spread([scores[index] for index in shown])}
+        chosen = {shown[rank]: kind for kind, rank in spread([scores[index] for index in shown])}
         cases = {}
         # a second pass finds the few photos to draw, rather than all being kept in memory
         for start, batch in zip(range(0, len(scores), loader.batch_size), loader, strict=False):
             for index in chosen.keys() & set(range(start, start + len(batch["image"]))):
-                # one of several processes has only its share of the items, and their places in the batch
-                place = int(batch["index"][index - start]) if "index" in batch else index
-                name = stem_of(loader.dataset.data[place]["image"])
+                # one of several processes has only its share of the items, and their numbers in the batch
+                number = int(batch["index"][index - start]) if "index" in batch else index
+                name = stem_of(loader.dataset.data[number]["image"])
                 photo = denormalise_photo(batch["image"][index - start], self.mean, self.std)
                 image = photo.permute(1, 2, 0).cpu().numpy()
                 truth = np.asarray(batch["label"][index - start].cpu().numpy() > 0)

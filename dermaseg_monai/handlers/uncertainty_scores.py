@@ -33,8 +33,7 @@ class UncertaintyScores:
       predicted lesion), and the weights of a dynamic pyramid's branches where there are any;
     - ``uncertainty.json``: the calibration table (per bin of predicted uncertainty the share of pixels that are
       wrong), its expected calibration error, and the risk-coverage curve (mean Dice of the images that stay when
-      the least certain ones go to a person);
-    - ``uncertainty.png``: both curves.
+      the least certain ones go to a person), which :class:`UncertaintyReport` draws.
 
     Args:
         output_dir: folder of what the evaluation writes.
@@ -103,8 +102,8 @@ class UncertaintyScores:
             "risk_coverage": curve.round(6).to_dict("records"),
         }
         write_text(self.output_dir / "uncertainty.json", json.dumps(summary, indent=2) + "\n")
-        kept = curve.set_index("coverage")["dice"]
-        logger.info("mean Dice %.4f, of the 90 %% most certain images %.4f", kept[1.0], kept[0.9])
+        means = curve.set_index("coverage")["dice"]
+        logger.info("mean Dice %.4f, of the 90 %% most certain images %.4f", means[1.0], means[0.9])
 
 
 def risk_coverage(scores: np.ndarray, uncertainty: np.ndarray) -> pd.DataFrame:
@@ -121,6 +120,6 @@ def risk_coverage(scores: np.ndarray, uncertainty: np.ndarray) -> pd.DataFrame:
     certain, best = scores[np.argsort(uncertainty, kind="stable")], np.sort(scores)[::-1]
     rows = []
     for coverage in np.linspace(1.0, 0.5, 11).round(2):
-        kept = max(1, round(coverage * len(scores)))
-        rows.append({"coverage": coverage, "dice": certain[:kept].mean(), "ideal": best[:kept].mean()})
+        count = max(1, round(coverage * len(scores)))
+        rows.append({"coverage": coverage, "dice": certain[:count].mean(), "ideal": best[:count].mean()})
     return pd.DataFrame(rows)

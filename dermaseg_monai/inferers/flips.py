@@ -1,4 +1,4 @@
-"""Test-time augmentation."""
+"""Test-time augmentation by mirrored views, and inference of all a network's maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALLEST = 1e-7  # probability that keeps logits finite
 
 
 class FlipInferer(Inferer):
-    """Average a network's predictions over mirrored views of the image.
+    """Inferer that averages a network's predictions over mirrored views of the image.
 
     The image itself always counts as one view; all views of a batch pass through the network together.
     Probabilities are averaged (softmax over two classes, sigmoid otherwise) and returned as logits, so that
@@ -74,7 +74,7 @@ class FlipInferer(Inferer):
 
 
 class MapInferer(Inferer):
-    """Ask a network for all its maps, by its method ``predict_maps``, and not for its logits alone.
+    """Inferer that asks a network for all its maps, by the method ``predict_maps``, and not for the logits alone.
 
     Example:
         >>> from dermaseg_monai.networks import BADeepLabV3

@@ -30,6 +30,6 @@ def predict_maps(
         outputs = inferer(image, network)
     maps = outputs if isinstance(outputs, dict) else {"logits": outputs}
     if features:
-        own = torch.cat(features, dim=1)[: len(image)]  # mirrored views follow
-        maps = {**maps, "features": own}
+        of_photos = torch.cat(features, dim=1)[: len(image)]  # mirrored views follow
+        maps = {**maps, "features": of_photos}
     return {Keys.PRED if name == "logits" else name: value.float().cpu() for name, value in maps.items()}

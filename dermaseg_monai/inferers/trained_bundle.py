@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import torch
-from monai.transforms import SaveImaged
+from monai.transforms import Compose, SaveImaged
 
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.maps import predict_maps
@@ -96,9 +97,7 @@ class TrainedBundle:
             InputError: the photo cannot be read.
         """
         item = self._predicted(photo)
-        for transform in self._parts["postprocessing"].transforms:
-            if isinstance(transform, SaveImaged):  # what follows prepares the file
-                break
+        for transform in before_saving(self._parts["postprocessing"]):
             item = transform(item)
         return plain(item["pred"])
 
@@ -110,6 +109,11 @@ class TrainedBundle:
         with self._lock, torch.no_grad():
             maps = predict_maps(batch, self._parts["network"], self._parts["inferer"], self._parts["amp"])
         return {"image": image} | {name: values[0] for name, values in maps.items()}
+
+
+def before_saving(postprocessing: Compose) -> list[Callable]:
+    """The transforms of a post-processing that make the masks: those before the first file is written."""
+    return list(takewhile(lambda transform: not isinstance(transform, SaveImaged), postprocessing.transforms))
 
 
 def restored_probability(logits: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What every loss on logits and masks shares: modes, shapes and precision."""
+"""Base of the losses on logits and masks: modes, shapes and precision."""
 
 from __future__ import annotations
 
@@ -54,10 +54,8 @@ class MaskLoss(nn.Module, ABC):
             InputError: the shapes do not fit each other or the mode.
         """
         self._check(logits, target)
-        logits, target = plain(logits), plain(target)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        logits = foreground_logits(logits, self.mode)
-        return self.compare(logits, target.to(logits.dtype))
+        logits = foreground_logits(at_least_single(plain(logits)), self.mode)
+        return self.compare(logits, plain(target).to(logits.dtype))
 
     @abstractmethod
     def compare(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -85,6 +83,11 @@ class MaskLoss(nn.Module, ABC):
                 f"target has shape {tuple(target.shape)}, but {self._name} in mode '{self.mode}' takes "
                 f"{expected} for logits of shape {tuple(logits.shape)}; give masks of that shape."
             )
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """The values in float32, or in float64 where they are that already."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def check_not_negative(owner: str, name: str, value: float) -> None:

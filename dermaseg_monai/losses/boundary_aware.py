@@ -1,13 +1,13 @@
-"""The loss of networks with a region, a boundary and an uncertainty head."""
+"""Loss of networks with a region, a boundary and an uncertainty head."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dermaseg_monai.losses.base import at_least_single, check_not_negative
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.modes import foreground_logits
 from dermaseg_monai.utils.tensors import plain
@@ -28,6 +28,7 @@ def contour_band(mask: Tensor, width: int) -> Tensor:
         binary mask.
 
     Example:
+        >>> import torch
         >>> mask = torch.tensor([[[[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]]]])
         >>> contour_band(mask, width=1)
         tensor([[[[0., 0., 1., 1., 0., 0.]]]])
@@ -65,12 +66,13 @@ class BoundaryAwareLoss(nn.Module):
         band_width: pixels of the band on either side of the contour, at least 1.
 
     Raises:
-        InputError: if a weight is negative or ``band_width`` is below 1.
+        InputError: a weight is negative or ``band_width`` is below 1.
 
     Reference: Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015 (balanced cross-entropy); Milletari
         et al., "V-Net", 3DV 2016 (Dice overlap with squares); the combination is this project's.
 
     Example:
+        >>> import torch
         >>> from dermaseg_monai.losses import DiceLoss
         >>> names = ("logits", "region", "boundary", "uncertainty")
         >>> outputs = {name: torch.zeros(1, 1, 8, 8) for name in names}
@@ -96,8 +98,7 @@ class BoundaryAwareLoss(nn.Module):
             "consistency_weight": consistency_weight,
         }
         for name, weight in weights.items():
-            if weight < 0:
-                raise InputError(f"{name} of BoundaryAwareLoss must not be negative, but is {weight}.")
+            check_not_negative("BoundaryAwareLoss", name, weight)
         if band_width < 1:
             raise InputError(f"band_width of BoundaryAwareLoss must be at least 1, but is {band_width}.")
         self.overlap_loss = overlap_loss
@@ -122,7 +123,7 @@ class BoundaryAwareLoss(nn.Module):
         if isinstance(outputs, Tensor):
             return self.overlap_loss(outputs, target)
         # Plain tensors: MetaTensors would pass through MONAI's bookkeeping at every operation below.
-        maps = {name: _at_least_single(plain(value)) for name, value in outputs.items()}
+        maps = {name: at_least_single(plain(value)) for name, value in outputs.items()}
         mask = plain(target).to(maps["logits"].dtype)
         loss = self.overlap_loss(maps["logits"], target)
         loss = loss + self.region_weight * self.overlap_loss(maps["region"], target)
@@ -137,10 +138,6 @@ class BoundaryAwareLoss(nn.Module):
             cross_entropy = F.binary_cross_entropy_with_logits(maps["uncertainty"], wrong)
             loss = loss + self.uncertainty_weight * cross_entropy
         return loss
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _lesion_logit(logits: Tensor) -> Tensor:

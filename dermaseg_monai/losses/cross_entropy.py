@@ -55,7 +55,7 @@ class CrossEntropyLoss(MaskLoss):
         if self.weight is None:
             return F.binary_cross_entropy_with_logits(logits, target)
         absent, present = per_channel_pair(self._name, self.weight, logits)
-        # PyTorch's weight and pos_weight can't express this for soft labels and a zero weight of absent.
+        # PyTorch's weight and pos_weight cannot express this for soft labels and a zero weight of absent.
         positive = present * target * F.logsigmoid(logits)
         negative = absent * (1 - target) * F.logsigmoid(-logits)
         return -(positive + negative).mean()

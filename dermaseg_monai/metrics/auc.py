@@ -119,7 +119,7 @@ def average_precision(histogram: torch.Tensor) -> torch.Tensor:
         tensor([0.8333], dtype=torch.float64)
     """
     negative, positive = _classes(histogram)
-    fp, tp = _at_or_above(negative), _at_or_above(positive)
+    fp, tp = at_or_above(negative), at_or_above(positive)
     precision = tp / (tp + fp).clamp(min=1)
     return (positive * precision).sum(-1) / positive.sum(-1)
 
@@ -138,7 +138,7 @@ class ScoreHistogram:
         channels: number of attributes C.
 
     Raises:
-        InputError: when ``channels`` is below 1.
+        InputError: ``channels`` is below 1.
 
     Example:
         >>> histogram = ScoreHistogram(channels=1)
@@ -150,7 +150,7 @@ class ScoreHistogram:
 
     def __init__(self, channels: int) -> None:
         if channels < 1:
-            raise InputError(f"A score histogram of {channels} channels is empty; give at least 1.")
+            raise InputError(f"a score histogram of {channels} channels is empty; give at least 1.")
         self.channels = channels
         self.counts: torch.Tensor
         self.reset()
@@ -171,7 +171,7 @@ class ScoreHistogram:
             target: 0/1 masks of the same shapes.
 
         Raises:
-            InputError: when shapes, dtypes or the number of channels do not fit.
+            InputError: shapes, dtypes or the number of channels do not fit.
         """
         if not isinstance(scores, torch.Tensor):
             if len(scores) != len(target):
@@ -185,21 +185,6 @@ class ScoreHistogram:
         if histogram.shape[1] != self.channels:
             raise InputError(f"scores have {histogram.shape[1]} channels; give {self.channels} as announced.")
         self.counts = self.counts.to(histogram.device) + histogram
-
-    def merge(self, other: ScoreHistogram) -> None:
-        """Add the pixels that another histogram counted.
-
-        Args:
-            other: a histogram of as many channels.
-
-        Raises:
-            InputError: the channels differ.
-        """
-        if other.channels != self.channels:
-            raise InputError(
-                f"histograms have {self.channels} and {other.channels} channels; merge equal ones."
-            )
-        self.counts = self.counts + other.counts.to(self.counts.device)
 
     def gather(self) -> torch.Tensor:
         """Sum the counts of all processes; in distributed runs every process must call it.
@@ -228,5 +213,6 @@ def _classes(histogram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return negative, positive
 
 
-def _at_or_above(counts: torch.Tensor) -> torch.Tensor:
+def at_or_above(counts: torch.Tensor) -> torch.Tensor:
+    """Sums of counts ``(..., bins)`` over each bin and all that lie above it."""
     return counts.flip(-1).cumsum(-1).flip(-1)

@@ -65,7 +65,7 @@ def boundary_scores(
     Raises:
         InputError: the masks are not two of one shape ``(H, W)``, or an argument is out of range.
 
-    References:
+    Reference:
         Huttenlocher, Klanderman and Rucklidge. Comparing images using the Hausdorff distance. IEEE Transactions on
         Pattern Analysis and Machine Intelligence 15(9), 1993.
         Heimann et al. Comparison and evaluation of methods for liver segmentation from CT datasets. IEEE Transactions
@@ -120,9 +120,9 @@ def _distances(
     prediction: NDArray[np.bool_], target: NDArray[np.bool_], reach: float, diagonal: float, empty: str
 ) -> tuple[float, float, float]:
     """95 % Hausdorff distance and average symmetric surface distance in pixels, and surface Dice."""
-    found, true = prediction.any(), target.any()
-    if not (found and true):
-        agree = found == true
+    predicted, present = prediction.any(), target.any()
+    if not (predicted and present):
+        agree = predicted == present
         if empty == "nan":
             return math.nan, math.nan, math.nan if agree else 0.0
         return (0.0, 0.0, 1.0) if agree else (diagonal, diagonal, 0.0)

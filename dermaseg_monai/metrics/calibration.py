@@ -103,7 +103,7 @@ def fit_temperature(histogram: torch.Tensor) -> torch.Tensor:
 
 
 def expected_calibration_error(histogram: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
-    """How far a channel's probabilities are from the share of pixels that are foreground, on average.
+    """Expected calibration error: the mean distance of probabilities from the share of foreground pixels.
 
     Args:
         histogram: ``(2, C, bins)``, the sum of :func:`logit_histogram` over photos.

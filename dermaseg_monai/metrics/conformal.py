@@ -84,8 +84,8 @@ def outer_threshold(scores: Sequence[float], level: float) -> float:
         >>> outer_threshold([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], level=0.9)
         0.1
     """
-    place = _place(len(scores), level)
-    return float(np.sort(scores)[::-1][place]) if place < len(scores) else 0.0
+    index = _order(len(scores), level)
+    return float(np.sort(scores)[::-1][index]) if index < len(scores) else 0.0
 
 
 def inner_threshold(scores: Sequence[float], level: float) -> float:
@@ -108,11 +108,11 @@ def inner_threshold(scores: Sequence[float], level: float) -> float:
         >>> inner_threshold([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], level=0.9)
         0.9
     """
-    place = _place(len(scores), level)
-    return float(np.sort(scores)[place]) if place < len(scores) else 1.0
+    index = _order(len(scores), level)
+    return float(np.sort(scores)[index]) if index < len(scores) else 1.0
 
 
-def _place(count: int, level: float) -> int:
+def _order(count: int, level: float) -> int:
     """Index of the order statistic: the ``ceil((n + 1) level)``-th of n."""
     if not 0 < level < 1:
         raise InputError(f"the level must be a number between 0 and 1, not {level}.")

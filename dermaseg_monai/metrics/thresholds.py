@@ -1,4 +1,4 @@
-"""The threshold of each attribute that gives the best official score, by an exact sweep.
+"""Threshold of each attribute that gives the best official score, by an exact sweep.
 
 The official Task 2 score divides each (image, attribute) confusion matrix by the image's pixel count before it
 sums over images. So does this: an image's probabilities are counted in bins, divided by its pixels and added
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from dermaseg_monai.metrics.auc import count_bins
+from dermaseg_monai.metrics.auc import at_or_above, count_bins
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.tensors import plain
 
@@ -70,7 +70,7 @@ def counts_at_thresholds(histogram: torch.Tensor) -> torch.Tensor:
         tensor([[1., 0., 1.]], dtype=torch.float64)
     """
     negative, positive = histogram.double()
-    tp, fp = (counts.flip(-1).cumsum(-1).flip(-1) for counts in (positive, negative))
+    tp, fp = at_or_above(positive), at_or_above(negative)
     fn = positive.sum(-1, keepdim=True) - tp
     return torch.stack([tp, fp, fn.clamp(min=0)], dim=-1).transpose(0, 1)
 
@@ -138,7 +138,7 @@ def scores_at(histogram: torch.Tensor, thresholds: Sequence[float]) -> tuple[tor
         >>> scores
         tensor([0.5000], dtype=torch.float64)
     """
-    places = [round(threshold * THRESHOLDS) for threshold in thresholds]
-    tp, fp, fn = counts_at_thresholds(histogram)[places, range(len(places))].unbind(-1)
+    steps = [round(threshold * THRESHOLDS) for threshold in thresholds]
+    tp, fp, fn = counts_at_thresholds(histogram)[steps, range(len(steps))].unbind(-1)
     union = tp + fp + fn
     return torch.where(union > 0, tp / union, 1.0), float(tp.sum() / union.sum().clamp(min=1e-300))

@@ -113,7 +113,7 @@ def _answered(call: Callable[..., Any], *arguments: Any) -> Any:
     except MONAILabelException as error:
         raise HTTPException(status_code=400, detail=error.msg) from error
     except Exception as error:
-        found = find_input_error(error)
-        if found is None:
+        reason = find_input_error(error)
+        if reason is None:
             raise
-        raise HTTPException(status_code=400, detail=str(found)) from error
+        raise HTTPException(status_code=400, detail=str(reason)) from error

@@ -1,4 +1,4 @@
-"""How uncertain a bundle is about photos."""
+"""Uncertainty of a bundle about photos."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Scores:
 def uncertainties(
     bundle: str | os.PathLike[str], photos: Sequence[Mapping[str, str]], device: str
 ) -> Iterator[tuple[str, float]]:
-    """How uncertain a bundle is about each photo.
+    """Compute the uncertainty of a bundle about each photo.
 
     A network with an uncertainty map of its own is asked for it; of any other, the binary entropy in bits of
     the mean over the photo and its three mirror images is taken (of a prompted one, whose prompt belongs to the

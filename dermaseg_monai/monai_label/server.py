@@ -59,9 +59,9 @@ def make_app(app: str | os.PathLike[str], bundles: Sequence[str | os.PathLike[st
         raise InputError(f"two of the bundles have the same name ({', '.join(names)}); rename a folder.")
     labels = {name: _labels(folder) for name, folder in zip(names, folders, strict=True)}
     if len(set(labels.values())) > 1:
-        said = "; ".join(f"{name}: {', '.join(found)}" for name, found in labels.items())
+        listed = "; ".join(f"{name}: {', '.join(parts)}" for name, parts in labels.items())
         raise InputError(
-            f"the bundles segment different things ({said}), but a photo has one final label; start a server "
+            f"the bundles segment different things ({listed}), but a photo has one final label; start a server "
             "for each, with a folder of photos of its own."
         )
     for name, folder in zip(names, folders, strict=True):
@@ -125,12 +125,12 @@ def serve(
     photos = Path(str(studies)).expanduser().resolve()
     if not photos.is_dir():
         raise InputError(f"there is no folder {photos}; give the folder of the photos to label.")
-    home = Path(app).expanduser().resolve() if app else photos.with_name(f"{photos.name}-monailabel")
-    names = make_app(home, bundles or (FLAGSHIP,))
+    folder = Path(app).expanduser().resolve() if app else photos.with_name(f"{photos.name}-monailabel")
+    names = make_app(folder, bundles or (FLAGSHIP,))
     address = f"http://{host}:{port}"
-    print(_CLIENTS.format(address=address, studies=photos, app=home, model=names[0]), flush=True)
-    arguments = command(home, photos, names, host, port)
-    os.chdir(home)  # MONAI Label would read settings from an .env file of the present folder
+    print(_CLIENTS.format(address=address, studies=photos, app=folder, model=names[0]), flush=True)
+    arguments = command(folder, photos, names, host, port)
+    os.chdir(folder)  # MONAI Label would read settings from an .env file of the present folder
     os.execve(arguments[0], arguments, environment())
 
 

@@ -47,15 +47,14 @@ class PhotoTrain(BundleTrainTask):
         """
         install_error_messages()
         weights = os.path.join(self.bundle_path, "models", "model.pt")
-        own = {name: request[name] for name in OPTIONS if name in request}
-        if not request.get("pretrained", True):
-            own |= (
-                {"encoder_start": "$None"} if "encoder_start" in self.bundle_config else {}
-            )  # MONAI drops None
-        elif os.path.isfile(weights):
-            own["start_from"] = weights
+        asked = {name: request[name] for name in OPTIONS if name in request}
+        if request.get("pretrained", True):
+            if os.path.isfile(weights):
+                asked["start_from"] = weights
+        elif "encoder_start" in self.bundle_config:
+            asked["encoder_start"] = "$None"  # as an expression, since MONAI drops None
         with tempfile.TemporaryDirectory(prefix="dermaseg-") as cache_dir:
-            self._own = {"resume": False, "cache_dir": cache_dir, **own}
+            self._asked = {"resume": False, "cache_dir": cache_dir, **asked}
             return super().__call__(request, datastore)
 
     def config(self) -> dict[str, Any]:
@@ -82,5 +81,5 @@ class PhotoTrain(BundleTrainTask):
         """Leave the handlers alone: ``start_from`` loads the weights."""
 
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        overrides.update(self._own)
+        overrides.update(self._asked)
         return overrides

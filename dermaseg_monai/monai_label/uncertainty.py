@@ -1,4 +1,4 @@
-"""Active learning: which photo would teach the network most?"""
+"""Active learning: the photos that the network is least certain about come first."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class UncertaintyScoring(ScoringMethod):
         scores, images = Scores(bundle), datastore.get_unlabeled_images()
         missing, weights = scores.missing(images), written_at(bundle)
         if missing:
-            found = uncertainties(
+            scored = uncertainties(
                 bundle, [{"id": image, "image": datastore.get_image_uri(image)} for image in missing], device
             )
             unread = set(missing)
             try:
                 # in parts: a long scoring serves while it runs, and one that is stopped keeps what it found
-                while part := dict(islice(found, _AT_ONCE)):
+                while part := dict(islice(scored, _AT_ONCE)):
                     scores.add(part, weights)
                     unread -= part.keys()
             except InputError as error:

@@ -6,19 +6,10 @@ from typing import Union
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
-from torchvision.models._utils import IntermediateLayerGetter
 
-from dermaseg_monai.networks.blocks import (
-    ASPP,
-    ConvNormReLU,
-    Head,
-    PooledBatchNorm2d,
-    check_minimum_size,
-    first_convolution,
-    load_encoder_weights,
-    resize_to_input,
-)
+from dermaseg_monai.networks.blocks import ASPP, ConvNormReLU, Head, PooledBatchNorm2d
+from dermaseg_monai.networks.dilated_resnet import DILATIONS, dilated_resnet50
+from dermaseg_monai.networks.sizes import check_minimum_size, resize_to_input
 from dermaseg_monai.utils.errors import InputError
 
 _LOW_CHANNELS = 256
@@ -29,9 +20,6 @@ _DETAIL_CHANNELS = 48
 _HEAD_CHANNELS = 64
 _FUSION_CHANNELS = 128
 _REFINE_CHANNELS = 32
-
-# The same field of view, in pixels of the image, at either output stride (Chen et al. 2017, section 4).
-_DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
 
 
 class DynamicASPP(ASPP):
@@ -121,7 +109,7 @@ class BADeepLabV3(nn.Module):
         branch_names: names of the pyramid's five branches, in the order of the gate weights.
 
     Raises:
-        InputError: if ``out_channels`` or ``output_stride`` is another number, or the encoder weights do not fit.
+        InputError: ``out_channels`` or ``output_stride`` is another number, or the encoder weights do not fit.
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
         arXiv:1706.05587, 2017 (encoder, pyramid, region head); the rest is this project's.
@@ -149,16 +137,12 @@ class BADeepLabV3(nn.Module):
         super().__init__()
         if out_channels not in (1, 2):
             raise InputError(f"out_channels of BADeepLabV3 must be 1 or 2, but is {out_channels}.")
-        if output_stride not in _DILATIONS:
-            raise InputError(f"output_stride of BADeepLabV3 must be 8 or 16, but is {output_stride}.")
         # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
         self.minimum_size = 33
-        resnet = resnet50(weights=None, replace_stride_with_dilation=[False, output_stride == 8, True])
-        resnet.conv1 = first_convolution(resnet.conv1, in_channels)
-        self.encoder = IntermediateLayerGetter(resnet, {"layer1": "low", "layer4": "high"})
-        load_encoder_weights(self.encoder, encoder_weights, "resnet50")
+        layers = {"layer1": "low", "layer4": "high"}
+        self.encoder = dilated_resnet50(in_channels, output_stride, encoder_weights, layers)
 
-        dilations = _DILATIONS[output_stride]
+        dilations = DILATIONS[output_stride]
         self.branch_names = ("conv1x1", *(f"dilation{rate}" for rate in dilations), "image_pooling")
         self.aspp = DynamicASPP(_HIGH_CHANNELS, _CONTEXT_CHANNELS, dilations, dropout)
         self.context = ConvNormReLU(_CONTEXT_CHANNELS, _CONTEXT_CHANNELS, 3)
@@ -237,6 +221,7 @@ class BADeepLabV3(nn.Module):
         context = resize_to_input(context, detail)
         region = resize_to_input(region, detail)
         outputs = {"region": region}
+        # as foreground_logits of utils.modes, whose types TorchScript does not know
         lesion = region[:, 1:] - region[:, :1] if region.shape[1] == 2 else region
         cues = [lesion]
         if self.boundary is not None:

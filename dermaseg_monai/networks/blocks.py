@@ -1,94 +1,21 @@
-"""Pieces that several networks share: convolution blocks, size handling, pretrained encoder weights."""
+"""Building blocks that several networks share, and checks of their arguments."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import get_model_weights
 
+from dermaseg_monai.networks.sizes import resize_to_input
 from dermaseg_monai.utils.errors import InputError
 
 Upsampling = Literal["transpose", "bilinear"]
 Norm = Literal["batch", "none"]
 
 _NORM_GROUP = 8
-
-# Beginnings of the names of torchvision's classifiers, auxiliary ones included.
-CLASSIFIERS = ("fc.", "classifier.", "AuxLogits.")
-
-
-def check_minimum_size(x: Tensor, minimum: int) -> None:
-    """Refuse an image that a network would shrink to nothing.
-
-    Args:
-        x: images ``(B, C, H, W)``.
-        minimum: smallest allowed height and width, pixels.
-
-    Raises:
-        InputError: the height or the width is below ``minimum``.
-    """
-    height, width = x.shape[-2], x.shape[-1]
-    if height < minimum or width < minimum:
-        raise InputError(
-            f"the input is {height} x {width} pixels (height x width), but this network needs at least "
-            f"{minimum} x {minimum}; resize the image first."
-        )
-
-
-def pad_to_multiple(x: Tensor, multiple: int, minimum: int | None = None) -> Tensor:
-    """Extend an image at its right and bottom edge, by repeating the edge, to a multiple in height and width.
-
-    Undo it on the logits with ``crop_to_input``. An image that fits already is returned as it is.
-
-    Args:
-        x: images ``(B, C, H, W)``.
-        multiple: what the returned height and width are multiples of, pixels.
-        minimum: smallest allowed height and width, pixels; ``multiple`` where it is not given.
-
-    Returns:
-        Images ``(B, C, H', W')`` with ``H <= H' < H + multiple`` and ``W <= W' < W + multiple``.
-
-    Raises:
-        InputError: the height or the width is below ``minimum``.
-    """
-    check_minimum_size(x, multiple if minimum is None else minimum)
-    bottom = -x.shape[-2] % multiple
-    right = -x.shape[-1] % multiple
-    if bottom > 0 or right > 0:
-        x = F.pad(x, [0, right, 0, bottom], mode="replicate")
-    return x
-
-
-def crop_to_input(logits: Tensor, x: Tensor) -> Tensor:
-    """Cut logits of a padded image back to the height and width of the image before padding.
-
-    Args:
-        logits: ``(B, K, H', W')`` with ``H' >= H`` and ``W' >= W``.
-        x: the images before padding, ``(B, C, H, W)``.
-
-    Returns:
-        Logits ``(B, K, H, W)``.
-    """
-    return logits[:, :, : x.shape[-2], : x.shape[-1]]
-
-
-def resize_to_input(logits: Tensor, x: Tensor) -> Tensor:
-    """Interpolate coarse logits bilinearly to the height and width of the image.
-
-    Args:
-        logits: ``(B, K, h, w)``.
-        x: the images ``(B, C, H, W)``.
-
-    Returns:
-        Logits ``(B, K, H, W)``.
-    """
-    return F.interpolate(logits, size=[x.shape[-2], x.shape[-1]], mode="bilinear", align_corners=False)
 
 
 def check_levels(features: Sequence[int], network: str) -> None:
@@ -105,31 +32,20 @@ def check_levels(features: Sequence[int], network: str) -> None:
         raise InputError(f"features is {list(features)}; a {network} needs at least two levels.")
 
 
-def first_convolution(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
-    """The first convolution of an encoder for images of any number of channels.
+def check_entries(values: Sequence[object], count: int, name: str, network: str) -> None:
+    """Refuse an argument that has not one entry for each stage or step of a network.
 
     Args:
-        convolution: the encoder's own.
-        in_channels: channels of the images.
+        values: the argument.
+        count: how many entries it needs.
+        name: of the argument, for the message.
+        network: the class, for the message.
 
-    Returns:
-        ``convolution`` itself where it takes as many channels, else a new one of the same geometry, with Kaiming's
-        normal weights.
+    Raises:
+        InputError: there are more entries, or fewer.
     """
-    if convolution.in_channels == in_channels:
-        return convolution
-    new = nn.Conv2d(
-        in_channels,
-        convolution.out_channels,
-        convolution.kernel_size,  # type: ignore[arg-type]
-        convolution.stride,  # type: ignore[arg-type]
-        convolution.padding,  # type: ignore[arg-type]
-        bias=convolution.bias is not None,
-    )
-    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-    if new.bias is not None:
-        nn.init.zeros_(new.bias)
-    return new
+    if len(values) != count:
+        raise InputError(f"{name} of {network} needs {count} entries, but has {len(values)}.")
 
 
 class ConvNormReLU(nn.Sequential):
@@ -358,118 +274,3 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, update, momentum, self.eps
         )
-
-
-def load_encoder_weights(
-    encoder: nn.Module, weights: str | None, architecture: str, prefix: str = ""
-) -> None:
-    """Start an encoder from pretrained weights, in place.
-
-    The weights must be the encoder's, entry by entry; beyond these they may hold classifiers (``fc.``,
-    ``classifier.``, ``AuxLogits.``), which are left out.
-
-    Args:
-        encoder: the module to fill, its entries named as in torchvision's model.
-        weights: a torchvision weights name such as "IMAGENET1K_V1" (downloaded once, into the cache of
-            ``torch.hub``, and found there by its file name), the path of a local state-dict file of any floating
-            type, or None, which leaves the encoder as it is.
-        architecture: torchvision's name of the model that the weights belong to, such as "vgg16_bn".
-        prefix: where the encoder sits inside that model, such as "features."; a local file may hold the whole
-            model or the encoder alone.
-
-    Raises:
-        InputError: ``weights`` is neither a file nor a known name, cannot be downloaded, or does not fit the
-            encoder.
-    """
-    if weights is None:
-        return
-    state = {
-        name.removeprefix(prefix): value
-        for name, value in _read_weights(weights, architecture).items()
-        if not name.startswith(CLASSIFIERS)
-    }
-    fill_encoder(encoder, state, weights, f"torchvision's {architecture}")
-
-
-def fill_encoder(encoder: nn.Module, state: Mapping[str, Tensor], weights: str, source: str) -> None:
-    """Load a state dict into an encoder, entry by entry, in place.
-
-    Args:
-        encoder: the module to fill.
-        state: tensors of any floating type by the encoder's names; only batch counters may be missing.
-        weights: what the user asked for, for the message.
-        source: the model whose weights fit, for the message.
-
-    Raises:
-        InputError: an entry is missing, unknown or of another shape.
-    """
-    expected = encoder.state_dict()
-    # Old checkpoints have no batch counters.
-    lacking = {name for name in expected.keys() - state.keys() if not name.endswith("num_batches_tracked")}
-    misshapen = {name for name in expected.keys() & state.keys() if state[name].shape != expected[name].shape}
-    problems = [
-        f"{what}: {len(names)}, such as {min(names)!r}"
-        for what, names in (
-            ("missing", lacking),
-            ("unknown", state.keys() - expected.keys()),
-            ("of another shape", misshapen),
-        )
-        if names
-    ]
-    if problems:
-        raise InputError(
-            f"the encoder weights {weights!r} do not fit this encoder (entries {'; '.join(problems)}); give "
-            f"those of {source}."
-        )
-    encoder.load_state_dict(state, strict=False)
-
-
-def read_state_dict(path: str) -> Mapping[str, Tensor]:
-    """Read a file of named tensors, on the CPU.
-
-    Args:
-        path: a state dict saved with ``torch.save``.
-
-    Raises:
-        InputError: the file cannot be read, or holds something else.
-    """
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(
-            f"the encoder weights {path!r} cannot be read; give a state dict saved with torch.save."
-        ) from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise InputError(
-            f"the encoder weights {path!r} hold something other than names and tensors; save "
-            f"model.state_dict() itself with torch.save."
-        )
-    return state
-
-
-def _read_weights(weights: str, architecture: str) -> Mapping[str, Tensor]:
-    if Path(weights).is_file():
-        return read_state_dict(weights)
-    known = get_model_weights(architecture)
-    if weights not in known.__members__:
-        raise InputError(
-            f"the encoder weights {weights!r} are neither a file nor torchvision's name of weights for "
-            f"{architecture}; give a path, one of {', '.join(known.__members__)}, or None for a start from nothing."
-        )
-    url = known[weights].url
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    try:
-        return known[weights].get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except Exception as error:
-        if cached.is_file():
-            raise InputError(
-                f"{cached} is not a file of weights ({type(error).__name__}); delete it, and it is downloaded "
-                "again."
-            ) from error
-        raise InputError(
-            f"torchvision's {weights} weights of {architecture} are not on this machine, and {url} cannot be "
-            f"downloaded ({getattr(error, 'reason', error)}); give their file by --encoder_weights FILE, or "
-            f"--encoder_weights None for a start from nothing."
-        ) from error

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import convnext_tiny
 from torchvision.models.convnext import LayerNorm2d
 
 from dermaseg_monai.networks.attention_unet import AttentionGate, GatedUpBlock
-from dermaseg_monai.networks.blocks import (
-    Head,
-    crop_to_input,
-    first_convolution,
-    load_encoder_weights,
-    pad_to_multiple,
-    upsample_by_two,
-)
-from dermaseg_monai.networks.residual_unet import ResidualUnit
-from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.networks.blocks import Head, check_entries, upsample_by_two
+from dermaseg_monai.networks.encoder_weights import first_convolution, load_encoder_weights
+from dermaseg_monai.networks.residual_unet import ResidualUnit, ResidualUpBlock
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 
 # Channels of the encoder's maps at strides 4, 8, 16 and 32. In torchvision's `features` list, each map takes
 # two entries: the stem or a downsampling layer, and the stage's blocks.
 _CHANNELS = (96, 192, 384, 768)
-
-
-class _UpBlock(nn.Module):
-    """Bilinear doubling of the size, concatenation with the skip, one residual unit."""
-
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.upsample, channels = upsample_by_two(in_channels, in_channels, "bilinear")
-        self.unit = ResidualUnit(channels + skip_channels, out_channels)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.unit(torch.cat([skip, self.upsample(x)], dim=1))
 
 
 class ConvNeXtUNet(nn.Module):
@@ -63,6 +44,7 @@ class ConvNeXtUNet(nn.Module):
         Oktay et al., https://arxiv.org/abs/1804.03999; units of Zhang et al., https://arxiv.org/abs/1711.10684
 
     Example:
+        >>> import torch
         >>> network = ConvNeXtUNet(out_channels=5).eval()
         >>> network(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 5, 32, 32])
@@ -77,11 +59,7 @@ class ConvNeXtUNet(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if len(decoder_channels) != 5:
-            raise InputError(
-                f"decoder_channels of ConvNeXtUNet needs five widths, one for each of the strides "
-                f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
-            )
+        check_entries(decoder_channels, 5, "decoder_channels", "ConvNeXtUNet")
         features = convnext_tiny(weights=None).features
         features[0][0] = first_convolution(features[0][0], in_channels)
         load_encoder_weights(features, encoder_weights, "convnext_tiny", prefix="features.")
@@ -91,7 +69,9 @@ class ConvNeXtUNet(nn.Module):
 
         widths = (_CHANNELS[-1], *decoder_channels)
         self.decoder = nn.ModuleList(
-            GatedUpBlock(AttentionGate(skip, widths[i]), _UpBlock(widths[i], skip, widths[i + 1]))
+            GatedUpBlock(
+                AttentionGate(skip, widths[i]), ResidualUpBlock(widths[i], skip, widths[i + 1], "bilinear")
+            )
             for i, skip in enumerate(_CHANNELS[-2::-1])
         )
         last: list[nn.Module] = []

@@ -6,23 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
-from dermaseg_monai.networks.blocks import (
-    Head,
-    PooledBatchNorm2d,
-    check_minimum_size,
-    first_convolution,
-    load_encoder_weights,
-    resize_to_input,
-)
-from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.networks.blocks import Head, PooledBatchNorm2d
+from dermaseg_monai.networks.dilated_resnet import DILATIONS, dilated_resnet50
+from dermaseg_monai.networks.sizes import check_minimum_size, resize_to_input
 
-# The same field of view, in pixels of the image, at either output stride (section 4.1 of the paper).
-_DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
 _PYRAMID_CHANNELS = 256
 _AUXILIARY_CHANNELS = 256
 
@@ -69,15 +59,11 @@ class DeepLabV3(nn.Module):
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
-        if output_stride not in _DILATIONS:
-            raise InputError(f"output_stride of DeepLabV3 is {output_stride}; choose 8 or 16.")
         # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
         self.minimum_size = 33
-        resnet = resnet50(weights=None, replace_stride_with_dilation=[False, output_stride == 8, True])
-        resnet.conv1 = first_convolution(resnet.conv1, in_channels)
-        self.backbone = IntermediateLayerGetter(resnet, {"layer3": "aux", "layer4": "out"})
-        load_encoder_weights(self.backbone, encoder_weights, "resnet50")
-        self.classifier = DeepLabHead(2048, out_channels, _DILATIONS[output_stride])
+        layers = {"layer3": "aux", "layer4": "out"}
+        self.backbone = dilated_resnet50(in_channels, output_stride, encoder_weights, layers)
+        self.classifier = DeepLabHead(2048, out_channels, DILATIONS[output_stride])
         self.classifier[-1] = Head(_PYRAMID_CHANNELS, out_channels)
         pooling = self.classifier[0].convs[-1]
         pooling[2] = PooledBatchNorm2d(_PYRAMID_CHANNELS)

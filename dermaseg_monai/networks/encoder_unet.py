@@ -6,16 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import (
-    ConvNormReLU,
-    DoubleConv,
-    Head,
-    ResizeUpBlock,
-    crop_to_input,
-    pad_to_multiple,
-    resize_to_input,
-)
-from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.networks.blocks import ConvNormReLU, DoubleConv, Head, ResizeUpBlock, check_entries
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple, resize_to_input
 
 BOTTLENECK_CHANNELS = 256
 
@@ -81,11 +73,7 @@ class EncoderUNet(nn.Module):
         multiple: int = 1,
     ) -> None:
         super().__init__()
-        if len(decoder_channels) != 5:
-            raise InputError(
-                f"decoder_channels of {type(self).__name__} needs five widths, one for each of the strides "
-                f"16, 8, 4, 2 and 1, but has {len(decoder_channels)}."
-            )
+        check_entries(decoder_channels, 5, "decoder_channels", type(self).__name__)
         # From here on the deepest map has several pixels: batch norm needs them to train on a batch of one.
         self.minimum_size = 33
         self.multiple = multiple

@@ -1,4 +1,4 @@
-"""What a network's encoder sees in a photo, as one vector: channel means of the maps before its deepest one.
+"""Encoder features of a photo, as one vector: channel means of the maps before the deepest one.
 
 These maps know textures and colours, by which skin under a dermatoscope differs from anything else; the deepest map
 knows where the lesion is, and is less telling.

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import inception_v3
 
 from dermaseg_monai.networks.aspp_unet import ASPPUNet
-from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
+from dermaseg_monai.networks.encoder_weights import first_convolution, load_encoder_weights
 
 _CHANNELS = (64, 192, 288, 768, 2048)
 

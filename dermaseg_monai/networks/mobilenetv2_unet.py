@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torchvision.models import mobilenet_v2
 
-from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
 from dermaseg_monai.networks.encoder_unet import EncoderUNet, Squeeze, StagedEncoder
+from dermaseg_monai.networks.encoder_weights import first_convolution, load_encoder_weights
 
 # Where torchvision's `features` list reaches strides 2, 4, 8, 16 and 32, as half-open ranges of its indices.
 _STAGES = ((0, 2), (2, 4), (4, 7), (7, 14), (14, 19))
@@ -32,7 +32,7 @@ class MobileNetV2UNet(EncoderUNet):
         dropout: share of bottleneck channels dropped in training, in [0, 1).
 
     Raises:
-        InputError: if ``decoder_channels`` has not five entries, or the encoder weights do not fit.
+        InputError: ``decoder_channels`` has not five entries, or the encoder weights do not fit.
 
     Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
         Ronneberger et al., "U-Net", MICCAI 2015.

@@ -8,14 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import (
-    Head,
-    Upsampling,
-    check_levels,
-    crop_to_input,
-    pad_to_multiple,
-    upsample_by_two,
-)
+from dermaseg_monai.networks.blocks import Head, Upsampling, check_levels, upsample_by_two
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 
 
 class _Projection(nn.Conv2d):
@@ -71,14 +65,17 @@ class ResidualUpBlock(nn.Module):
 
     Args:
         in_channels: channels of the coarser map.
-        skip_channels: channels of the skip connection and of the output.
+        skip_channels: channels of the skip connection.
+        out_channels: channels of the output.
         upsampling: "transpose" or "bilinear".
     """
 
-    def __init__(self, in_channels: int, skip_channels: int, upsampling: Upsampling) -> None:
+    def __init__(
+        self, in_channels: int, skip_channels: int, out_channels: int, upsampling: Upsampling
+    ) -> None:
         super().__init__()
-        self.upsample, channels = upsample_by_two(in_channels, skip_channels, upsampling)
-        self.unit = ResidualUnit(channels + skip_channels, skip_channels)
+        self.upsample, channels = upsample_by_two(in_channels, out_channels, upsampling)
+        self.unit = ResidualUnit(channels + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Join ``x`` ``(B, in_channels, H, W)`` and ``skip`` ``(B, skip_channels, 2H, 2W)``."""
@@ -127,7 +124,7 @@ class ResidualUNet(nn.Module):
         self.encoder = nn.ModuleList([ResidualUnit(in_channels, features[0], first=True)])
         self.encoder.extend(ResidualUnit(fine, coarse, stride=2) for fine, coarse in pairwise(features))
         self.decoder = nn.ModuleList(
-            ResidualUpBlock(coarse, fine, upsampling)
+            ResidualUpBlock(coarse, fine, fine, upsampling)
             for coarse, fine in zip(features[:0:-1], features[-2::-1], strict=True)
         )
         self.head = Head(features[0], out_channels)

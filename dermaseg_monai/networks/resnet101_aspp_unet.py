@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet101
 
 from dermaseg_monai.networks.aspp_unet import ASPPUNet
-from dermaseg_monai.networks.blocks import first_convolution, load_encoder_weights
+from dermaseg_monai.networks.encoder_weights import first_convolution, load_encoder_weights
 
 _CHANNELS = (64, 256, 512, 1024, 2048)
 

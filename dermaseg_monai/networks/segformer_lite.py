@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import StochasticDepth
 
-from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple, resize_to_input
+from dermaseg_monai.networks.blocks import ConvNormReLU, Head, check_entries
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple, resize_to_input
 from dermaseg_monai.utils.errors import InputError
 
 # Of every stage: the overlapping patches' side and step, and the side by which keys and values are reduced.
@@ -151,8 +152,7 @@ class SegFormerLite(nn.Module):
     ) -> None:
         super().__init__()
         for name, values in (("widths", widths), ("depths", depths), ("heads", heads)):
-            if len(values) != 4:
-                raise InputError(f"{name} of SegFormerLite needs four entries, but has {len(values)}.")
+            check_entries(values, 4, name, "SegFormerLite")
         if any(width % head for width, head in zip(widths, heads, strict=True)):
             raise InputError(
                 f"widths of SegFormerLite must be multiples of heads, but are {list(widths)} for heads "
@@ -161,7 +161,7 @@ class SegFormerLite(nn.Module):
         paths = torch.linspace(0, drop_path, sum(depths), device="cpu").tolist()
         self.stages = nn.ModuleList()
         for i, width in enumerate(widths):
-            done = sum(depths[:i])
+            earlier = sum(depths[:i])
             self.stages.append(
                 _Stage(
                     in_channels if i == 0 else widths[i - 1],
@@ -169,7 +169,7 @@ class SegFormerLite(nn.Module):
                     heads[i],
                     _PATCHES[i],
                     _REDUCTIONS[i],
-                    paths[done : done + depths[i]],
+                    paths[earlier : earlier + depths[i]],
                 )
             )
         self.projections = nn.ModuleList(nn.Conv2d(width, decoder_width, 1) for width in widths)

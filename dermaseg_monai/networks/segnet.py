@@ -11,15 +11,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import make_layers
 
-from dermaseg_monai.networks.blocks import (
-    ConvNormReLU,
-    Head,
-    crop_to_input,
-    first_convolution,
-    load_encoder_weights,
-    pad_to_multiple,
-    read_state_dict,
-)
+from dermaseg_monai.networks.blocks import ConvNormReLU, Head
+from dermaseg_monai.networks.encoder_weights import first_convolution, load_encoder_weights, read_state_dict
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 from dermaseg_monai.utils.errors import InputError
 
 # Before the name of weights without batch norm, as torchvision writes it in full.
@@ -40,10 +34,10 @@ def unpool_by_two(x: Tensor, indices: Tensor) -> Tensor:
     """
     batch, channels, height, width = x.shape
     # Reshapes rather than flatten and unflatten, which older ONNX exporters refuse in scripted code.
-    places = indices.reshape([batch, channels, height * width])
+    index = indices.reshape([batch, channels, height * width])
     values = x.reshape([batch, channels, height * width])
     canvas = torch.zeros([batch, channels, 4 * height * width], dtype=x.dtype, device=x.device)
-    return canvas.scatter(2, places, values).reshape([batch, channels, 2 * height, 2 * width])
+    return canvas.scatter(2, index, values).reshape([batch, channels, 2 * height, 2 * width])
 
 
 class SegNet(nn.Module):
@@ -126,12 +120,12 @@ class SegNet(nn.Module):
             InputError: the height or the width is below ``2 ** len(features)``.
         """
         hidden = pad_to_multiple(x, self.multiple)
-        places: list[Tensor] = []
+        maxima: list[Tensor] = []
         for stage in self.encoder:
             hidden, indices = self.pool(stage(hidden))
-            places.append(indices)
+            maxima.append(indices)
         for step, stage in enumerate(self.decoder):
-            hidden = stage(unpool_by_two(hidden, places[-1 - step]))
+            hidden = stage(unpool_by_two(hidden, maxima[-1 - step]))
         return crop_to_input(hidden, x)
 
 
@@ -151,10 +145,10 @@ def _vgg_stages(
     else:
         load_encoder_weights(layers, weights, "vgg16_bn", prefix="features.")
     stages, start = [], 0
-    for place, layer in enumerate(layers):
+    for index, layer in enumerate(layers):
         if isinstance(layer, nn.MaxPool2d):
-            stages.append(layers[start:place])
-            start = place + 1
+            stages.append(layers[start:index])
+            start = index + 1
     return stages
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
-from dermaseg_monai.networks.blocks import ConvNormReLU, Head, crop_to_input, pad_to_multiple
+from dermaseg_monai.networks.blocks import ConvNormReLU, Head, check_entries
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 from dermaseg_monai.utils.errors import InputError
 
 _FINAL_CHANNELS = 16
@@ -97,8 +98,7 @@ class SwinUNetLite(nn.Module):
     ) -> None:
         super().__init__()
         for name, values in (("depths", depths), ("heads", heads)):
-            if len(values) != 4:
-                raise InputError(f"{name} of SwinUNetLite needs four entries, but has {len(values)}.")
+            check_entries(values, 4, name, "SwinUNetLite")
         widths = [width * 2**level for level in range(4)]
         if width % 2 or any(channels % head for channels, head in zip(widths, heads, strict=True)):
             raise InputError(

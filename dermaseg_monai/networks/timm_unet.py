@@ -10,8 +10,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import CLASSIFIERS, fill_encoder, read_state_dict
 from dermaseg_monai.networks.encoder_unet import EncoderUNet, Squeeze
+from dermaseg_monai.networks.encoder_weights import CLASSIFIERS, fill_encoder, read_state_dict
 from dermaseg_monai.utils.errors import InputError
 
 # Height and width that are multiples of this suit every encoder down to its deepest map.
@@ -50,20 +50,18 @@ class TimmEncoder(nn.Module):
             raise InputError(f"output_stride of TimmUNet is {output_stride}; choose 16 or 32.")
         self.features = _features(name, in_channels, output_stride)
         maps = self._probe(name, in_channels, output_stride)
-        strides = [2 * _MULTIPLE // found.shape[2] for found in maps[:-1]]
+        strides = [2 * _MULTIPLE // skip.shape[2] for skip in maps[:-1]]
         self.strides = list(_SKIP_STRIDES)
         # The last of several maps of a stride: it has seen most. -1 where there is none.
-        self.places = [
+        self.indices = [
             len(strides) - 1 - strides[::-1].index(stride) if stride in strides else -1
             for stride in _SKIP_STRIDES
         ]
-        self.channels = [0 if i < 0 else maps[i].shape[1] for i in self.places] + [maps[-1].shape[1]]
+        self.channels = [0 if i < 0 else maps[i].shape[1] for i in self.indices] + [maps[-1].shape[1]]
         if weights is not None:
             state = _named_as(self.features, _read_weights(weights, name), name)
             fill_encoder(self.features, state, weights, f"timm's {name}")
-        # TinyViT keeps its attention biases in evaluation mode; setting the mode lets go of them, so that
-        # weights which are loaded later count.
-        self.register_load_state_dict_post_hook(_set_mode_again)
+        forget_biases_at_loading(self)
 
     def _probe(self, name: str, in_channels: int, output_stride: int) -> list[Tensor]:
         """The maps of the smallest image: what timm says of an encoder does not tell which sizes it takes."""
@@ -79,9 +77,9 @@ class TimmEncoder(nn.Module):
         self.features.train()
         channels = self.features.feature_info.channels()
         deepest = maps[-1].shape[2]
-        if [found.shape[1] for found in maps] != channels or output_stride * deepest != 2 * _MULTIPLE:
+        if [one.shape[1] for one in maps] != channels or output_stride * deepest != 2 * _MULTIPLE:
             raise InputError(
-                f"the maps of timm's {name} are {', '.join(str(tuple(found.shape)) for found in maps)}, but "
+                f"the maps of timm's {name} are {', '.join(str(tuple(one.shape)) for one in maps)}, but "
                 f"this network needs maps (B, C, H, W) down to stride {output_stride}; choose another encoder "
                 f"or output_stride."
             )
@@ -89,11 +87,11 @@ class TimmEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the five maps, finest first, for images ``(B, C, H, W)`` of a multiple of 32 pixels a side."""
-        found: list[Tensor] = self.features(x)
+        features: list[Tensor] = self.features(x)
         maps: list[Tensor] = []
-        for stride, place in zip(self.strides, self.places):  # noqa: B905 (TorchScript has no strict zip)
-            maps.append(x[:, :0, ::stride, ::stride] if place < 0 else found[place])
-        maps.append(found[-1])
+        for stride, index in zip(self.strides, self.indices):  # noqa: B905 (TorchScript has no strict zip)
+            maps.append(x[:, :0, ::stride, ::stride] if index < 0 else features[index])
+        maps.append(features[-1])
         return maps
 
 
@@ -153,8 +151,28 @@ class TimmUNet(EncoderUNet):
         super().__init__(encoder, encoder.channels, bottleneck, out_channels, decoder_channels, _MULTIPLE)
 
 
+def forget_biases_at_loading(encoder: nn.Module) -> None:
+    """Make an encoder use the weights that are loaded into it while it is in evaluation mode.
+
+    TinyViT keeps its attention biases in evaluation mode; setting the mode lets go of them.
+
+    Args:
+        encoder: TinyViT, or a module around it.
+    """
+    encoder.register_load_state_dict_post_hook(_set_mode_again)
+
+
 def _set_mode_again(encoder: nn.Module, _: Any) -> None:
     encoder.train(encoder.training)
+
+
+def keep_stride_of_16(tiny_vit: Any) -> None:
+    """Let the last stage of timm's TinyViT keep its size, as MobileSAM does.
+
+    Args:
+        tiny_vit: timm's encoder, changed in place.
+    """
+    tiny_vit.stages_3.downsample.conv2.conv.stride = (1, 1)
 
 
 def _features(name: str, in_channels: int, output_stride: int) -> Any:
@@ -170,7 +188,7 @@ def _features(name: str, in_channels: int, output_stride: int) -> Any:
             f"another one."
         ) from error
     if tiny_vit and output_stride == 16:
-        features.stages_3.downsample.conv2.conv.stride = (1, 1)
+        keep_stride_of_16(features)
     return features
 
 
@@ -198,15 +216,15 @@ def _named_as(encoder: nn.Module, state: Mapping[str, Tensor], name: str) -> dic
     with torch.device("meta"):
         whole = timm.create_model(name).state_dict()
     # An encoder's names differ from the whole model's in dots that became underscores.
-    own = {_plain(entry): entry for entry in encoder.state_dict()}
-    heads = {_plain(entry) for entry in whole} - own.keys()
+    names = {_plain(entry): entry for entry in encoder.state_dict()}
+    heads = {_plain(entry) for entry in whole} - names.keys()
     if all(entry.startswith(("features.", *CLASSIFIERS)) for entry in state):
-        kept = [value for entry, value in state.items() if not entry.startswith(CLASSIFIERS)]
+        layers = [value for entry, value in state.items() if not entry.startswith(CLASSIFIERS)]
         # torchvision's: not the same names, but the same layers in the same order
-        if [value.shape for value in kept] == [value.shape for value in whole.values()][: len(kept)]:
-            state = dict(zip(whole, kept, strict=False))
+        if [value.shape for value in layers] == [value.shape for value in whole.values()][: len(layers)]:
+            state = dict(zip(whole, layers, strict=False))
     return {
-        own.get(_plain(entry), entry): value for entry, value in state.items() if _plain(entry) not in heads
+        names.get(_plain(entry), entry): value for entry, value in state.items() if _plain(entry) not in heads
     }
 
 

@@ -14,10 +14,10 @@ from dermaseg_monai.networks.blocks import (
     DoubleConv,
     Head,
     UpBlock,
-    crop_to_input,
-    pad_to_multiple,
+    check_entries,
     upsample_by_two,
 )
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 from dermaseg_monai.utils.errors import InputError
 
 _GROUPS = 32
@@ -151,12 +151,8 @@ class TransUNet(nn.Module):
             raise InputError(f"stem_width of TransUNet must be a multiple of {_GROUPS}, but is {stem_width}.")
         if width % heads:
             raise InputError(f"width of TransUNet must be a multiple of its {heads} heads, but is {width}.")
-        for name, values, count in (
-            ("stem_depths", stem_depths, 3),
-            ("decoder_channels", decoder_channels, 4),
-        ):
-            if len(values) != count:
-                raise InputError(f"{name} of TransUNet needs {count} entries, but has {len(values)}.")
+        check_entries(stem_depths, 3, "stem_depths", "TransUNet")
+        check_entries(decoder_channels, 4, "decoder_channels", "TransUNet")
 
         self.root = nn.Sequential(
             _conv(in_channels, stem_width, 7, stride=2), _norm(stem_width), nn.ReLU(inplace=True)

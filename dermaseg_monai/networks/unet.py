@@ -6,16 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import (
-    DoubleConv,
-    Head,
-    Norm,
-    UpBlock,
-    Upsampling,
-    check_levels,
-    crop_to_input,
-    pad_to_multiple,
-)
+from dermaseg_monai.networks.blocks import DoubleConv, Head, Norm, UpBlock, Upsampling, check_levels
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 
 
 class UNet(nn.Module):

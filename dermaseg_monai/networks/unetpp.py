@@ -8,15 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermaseg_monai.networks.blocks import (
-    DoubleConv,
-    Head,
-    Upsampling,
-    check_levels,
-    crop_to_input,
-    pad_to_multiple,
-    upsample_by_two,
-)
+from dermaseg_monai.networks.blocks import DoubleConv, Head, Upsampling, check_levels, upsample_by_two
+from dermaseg_monai.networks.sizes import crop_to_input, pad_to_multiple
 from dermaseg_monai.utils.errors import InputError
 
 

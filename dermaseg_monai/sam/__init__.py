@@ -1,4 +1,4 @@
-"""SAM and MedSAM: prompts, the promptable network, cached embeddings, fine-tuning and comparison."""
+"""SAM, MedSAM and MobileSAM: prompts, the promptable network, cached embeddings, fine-tuning and comparison."""
 
 from __future__ import annotations
 

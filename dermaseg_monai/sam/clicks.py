@@ -66,7 +66,7 @@ def click_through(
 
 
 def clicks_needed(scores: np.ndarray, target: float) -> np.ndarray:
-    """How many clicks bring each photo to a target: NoC, the number of clicks.
+    """Number of clicks (NoC) that bring each photo to a target.
 
     Args:
         scores: (photos, clicks), the intersection over union after each click.

@@ -21,7 +21,7 @@ from dermaseg_monai.sam.clicks import click_through, clicks_needed
 from dermaseg_monai.sam.from_mask import box_of_mask, prompt_from_mask
 from dermaseg_monai.sam.prompt import KINDS, Point, Prompt
 from dermaseg_monai.sam.session import PromptSession
-from dermaseg_monai.sam.sources import PromptSource
+from dermaseg_monai.sam.sources import PromptSource, predicted_mask
 from dermaseg_monai.utils.errors import InputError, OutputError, find_input_error
 from dermaseg_monai.utils.files import atomic_path, write_text
 from dermaseg_monai.utils.precision import exact_float32
@@ -40,7 +40,6 @@ TARGETS = (0.85, 0.9)
 
 ORACLE = "oracle (ground truth)"
 """How the tables call prompts that the ground truth gave away."""
-
 
 _CLICKS = "clicks_{}"
 
@@ -171,9 +170,7 @@ class PromptComparison:
 
     def _scored(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         truth = read_mask(item["label"])
-        predicted = self.predictor(item["image"])
-        if predicted.shape != truth.shape:
-            raise InputError(f"the predicted mask of {item['image']} is not of the size of its ground truth.")
+        predicted = predicted_mask(self.predictor, item["image"], truth)
         size = (truth.shape[0], truth.shape[1])
         masks = {ORACLE: truth, "predicted": predicted}
         asked = [
@@ -236,7 +233,7 @@ class PromptComparison:
         network, geometry = self.cache.network.eval(), self.cache.preprocess.geometry(size)
         device = next(network.parameters()).device
         embedding = self.cache.get(photo).to(device).float()
-        moved = [[prompt.to_input(geometry) for prompt in own] for own in prompts]
+        moved = [[prompt.to_input(geometry) for prompt in together] for together in prompts]
         logits = network.decode(embedding.expand(len(moved), -1, -1, -1), moved)
         probabilities = (self.cache.preprocess.at_photo(one, size) for one in logits)
         return [(probability >= self.threshold).to(torch.uint8) for probability in probabilities]

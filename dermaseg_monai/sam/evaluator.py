@@ -1,4 +1,4 @@
-"""Inference on prompted photos, each brought back to its own size."""
+"""Evaluator of prompted photos, each brought back to its own size."""
 
 from __future__ import annotations
 

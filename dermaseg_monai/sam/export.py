@@ -56,9 +56,9 @@ class OnnxDecoder(nn.Module):
         sparse = positions * (labels != -1)[..., None]
         for label, embedded in enumerate(learnt, start=-1):
             sparse = sparse + embedded * (labels == label)[..., None]
-        given = has_mask.reshape(1, 1, 1, 1)
+        share = has_mask.reshape(1, 1, 1, 1)
         none = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        dense = given * encoder.mask_downscaling(mask) + (1 - given) * none
+        dense = share * encoder.mask_downscaling(mask) + (1 - share) * none
         logits, quality = self.mask_decoder.predict_masks(
             image_embeddings=embedding,
             image_pe=encoder.get_dense_pe(),

@@ -26,13 +26,14 @@ from dermaseg_monai.sam.from_mask import (
 )
 from dermaseg_monai.sam.network import Prompted, SamNetwork
 from dermaseg_monai.sam.prompt import Box, Prompt, stacked
+from dermaseg_monai.sam.sources import predicted_mask
 from dermaseg_monai.utils.distributed import rank, world_size
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.threads import bounded_map
 
 
 class PromptedLesion(NamedTuple):
-    """What training needs of a photo beside its embedding.
+    """A photo's masks and box, which training needs beside the embedding.
 
     Attributes:
         label: uint8 ``(1, h, w)`` of 0/1: the true mask at the decoder's resolution.
@@ -94,9 +95,7 @@ class EmbeddingDataset(Dataset):
     def _lesion(self, item: dict[str, Any]) -> PromptedLesion:
         preprocess, factor = self.cache.preprocess, self.cache.network.mask_factor
         truth = read_mask(item["label"])
-        source = truth if self.predictor is None else self.predictor(item["image"])
-        if source.shape != truth.shape:
-            raise InputError(f"the predicted mask of {item['image']} is not of the size of its ground truth.")
+        source = truth if self.predictor is None else predicted_mask(self.predictor, item["image"], truth)
         size = (truth.shape[0], truth.shape[1])
         box = box_of_mask(source) or (0.0, 0.0, float(size[1]), float(size[0]))
         moved = Prompt(box).to_input(preprocess.geometry(size)).box
@@ -145,7 +144,7 @@ class EmbeddingLoader:
         check_kind(kind, points, negative_points)
         if batch_size < 1 or not 0 <= jitter <= 0.4 or not len(dataset):
             raise InputError(
-                f"A loader of {len(dataset)} photos with batch_size {batch_size} and jitter {jitter} cannot work; give "
+                f"a loader of {len(dataset)} photos with batch_size {batch_size} and jitter {jitter} cannot work; give "
                 "photos, a batch_size of at least 1 and a jitter between 0 and 0.4."
             )
         self.dataset = dataset

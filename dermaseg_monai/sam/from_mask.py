@@ -1,4 +1,4 @@
-"""Masks to prompts: boxes with jitter, points inside and outside, the same for the same seed and photo."""
+"""Prompts from masks: boxes with jitter, points inside and outside, the same for the same seed and photo."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ def jittered_box(box: Box, share: float, size: tuple[int, int], rng: np.random.G
     Raises:
         InputError: ``share`` is out of range.
     """
-    if not 0 <= share <= 0.4:
-        raise InputError(f"the jitter of the box is {share}, but it must lie between 0 and 0.4 of its side.")
+    check_jitter(share)
     left, top, right, bottom = box
     shift = rng.uniform(-share, share, 4) * ([right - left, bottom - top] * 2)
     limits = (size[1], size[0], size[1], size[0])
@@ -161,9 +160,15 @@ def check_kind(kind: str, points: int, negative_points: int) -> None:
         raise InputError(f"the kind of prompt is '{kind}', but it must be one of {', '.join(KINDS)}.")
     if points < 1 or negative_points < 0:
         raise InputError(
-            f"A prompt of {points} positive and {negative_points} negative points is asked for; give at least 1 "
+            f"a prompt of {points} positive and {negative_points} negative points is asked for; give at least 1 "
             "positive and 0 negative ones."
         )
+
+
+def check_jitter(share: float) -> None:
+    """Raise InputError where a box cannot be jittered by this share of its sides."""
+    if not 0 <= share <= 0.4:
+        raise InputError(f"the jitter of boxes is {share}, but it must lie between 0 and 0.4 of a side.")
 
 
 def photo_rng(seed: int, photo_id: str) -> np.random.Generator:

@@ -126,8 +126,8 @@ class SamNetwork(nn.Module):
             )
         # prompts of one kind and number of points pass through the decoder together
         groups: dict[tuple[bool, int], list[tuple[int, Prompt]]] = {}
-        for image, own in enumerate(prompts):
-            for prompt in own:
+        for image, together in enumerate(prompts):
+            for prompt in together:
                 groups.setdefault((prompt.box is None, len(prompt.points)), []).append((image, prompt))
         union: list[torch.Tensor | None] = [None] * len(embeddings)
         for group in groups.values():

@@ -1,4 +1,4 @@
-"""Photos to the input of SAM and of MedSAM, each prepared as in its training."""
+"""Preprocessing of photos for SAM and for MedSAM, each as in its training."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from scipy import ndimage
 from dermaseg_monai.transforms import RestoreSized, fit_mask, fit_photo
 from dermaseg_monai.transforms.geometry import Geometry, geometry_of, with_geometry
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 SAM_MEAN = (123.675, 116.28, 103.53)
 SAM_STD = (58.395, 57.12, 57.375)
 
 
 class PromptPreprocessd(MapTransform):
-    """What both preprocessings share: a square canvas, and ``meta`` that says where on it the photo lies.
+    """Base of both preprocessings: a square canvas, and ``meta`` that says where on it the photo lies.
 
     Args:
         keys: photos (3, H, W), uint8, RGB, at their full size.
@@ -112,8 +113,7 @@ class PromptPreprocessd(MapTransform):
             )
         before = geometry_of(photo)
         top, left, bottom, right = (round(side) for side in before.content)
-        plain = photo.as_tensor() if isinstance(photo, MetaTensor) else photo
-        pixels = plain.numpy().transpose(1, 2, 0)[top:bottom, left:right]
+        pixels = plain(photo).numpy().transpose(1, 2, 0)[top:bottom, left:right]
         height, width = self.shown((bottom - top, right - left))
         down, across = height / (bottom - top), width / (right - left)
         extent = (

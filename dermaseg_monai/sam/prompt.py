@@ -26,7 +26,7 @@ KINDS = ("box", "points", "box_and_points")
 
 @dataclass(frozen=True)
 class Prompt:
-    """What points a network to one lesion: a box, points, or both.
+    """A box, points, or both, which point a network to one lesion.
 
     Attributes:
         box: (left, top, right, bottom) in pixels, or None.
@@ -43,10 +43,10 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if self.box is None and not self.points:
-            raise InputError("A prompt has neither a box nor a point; give at least one of them.")
+            raise InputError("a prompt has neither a box nor a point; give at least one of them.")
         if len(self.points) != len(self.labels):
             raise InputError(
-                f"A prompt has {len(self.points)} points and {len(self.labels)} labels; give one label per point."
+                f"a prompt has {len(self.points)} points and {len(self.labels)} labels; give one label per point."
             )
 
     def to_input(self, geometry: Geometry) -> Prompt:

@@ -94,8 +94,8 @@ def _prompts(entry: Any, where: str) -> list[Prompt]:
             )
     prompts = []
     for box in boxes:
-        own = [(point, label) for point, label in pairs if not label or _holds(box, point)]
-        prompts.append(Prompt(box, tuple(point for point, _ in own), tuple(label for _, label in own)))
+        within = [(point, label) for point, label in pairs if not label or _holds(box, point)]
+        prompts.append(Prompt(box, tuple(point for point, _ in within), tuple(label for _, label in within)))
     return prompts
 
 

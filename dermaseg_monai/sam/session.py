@@ -28,7 +28,7 @@ _MASK_LOGIT = 8.0
 
 
 class _Photo:
-    """What is kept of a photo.
+    """A photo's embedding and the last answer, which are kept.
 
     Attributes:
         size: (height, width).
@@ -155,7 +155,7 @@ class PromptSession:
             return known.mask.copy()
 
     def _known(self, photo: str | os.PathLike[str] | np.ndarray) -> _Photo:
-        """What is kept of a photo, embedded where nothing is."""
+        """The photo that is kept, embedded where none is."""
         key = _key(photo)
         if key not in self._photos:
             if isinstance(photo, np.ndarray):

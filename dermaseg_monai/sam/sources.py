@@ -1,4 +1,4 @@
-"""Where prompts come from: the ground truth (the oracle), another bundle's prediction, or a person."""
+"""Sources of prompts: the ground truth (the oracle), another bundle's prediction, or a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai.transforms import MapTransform
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inferers.trained_bundle import TrainedBundle
-from dermaseg_monai.sam.from_mask import check_kind, prompt_from_mask
+from dermaseg_monai.sam.from_mask import check_jitter, check_kind, prompt_from_mask
 from dermaseg_monai.sam.prompt import Prompt, attach_prompts
 from dermaseg_monai.sam.prompts_file import check_inside, read_prompts
 from dermaseg_monai.transforms.geometry import geometry_of
@@ -103,6 +103,23 @@ class SavedMasks:
         return read_mask(self.folder / f"{stem_of(photo)}_segmentation.png")
 
 
+def predicted_mask(predictor: Callable[[str], np.ndarray], photo: str, truth: np.ndarray) -> np.ndarray:
+    """Ask for the mask of a photo, which must have the size of the ground truth.
+
+    Args:
+        predictor: gives the mask (H, W) of a photo's path.
+        photo: its path.
+        truth: (H, W) of 0 and 1.
+
+    Raises:
+        InputError: the sizes differ.
+    """
+    mask = predictor(photo)
+    if mask.shape != truth.shape:
+        raise InputError(f"the predicted mask of {photo} is not of the size of its ground truth.")
+    return mask
+
+
 class PromptSource:
     """Makes the prompts of a photo.
 
@@ -136,8 +153,7 @@ class PromptSource:
                 f"the source of prompts is '{name}', but it must be one of {', '.join(SOURCES)}."
             )
         check_kind(kind, points, negative_points)
-        if not 0 <= jitter <= 0.4:
-            raise InputError(f"the jitter of boxes is {jitter}, but it must lie between 0 and 0.4 of a side.")
+        check_jitter(jitter)
         if name == "predicted" and predictor is None:
             raise InputError("prompts from a prediction need a predictor; name a bundle that segments first.")
         if name == "file" and prompts_file is None:

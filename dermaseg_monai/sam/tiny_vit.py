@@ -10,6 +10,8 @@ import timm
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
+from dermaseg_monai.networks.timm_unet import forget_biases_at_loading, keep_stride_of_16
+
 _NAME = "tiny_vit_5m_224"
 _HEADS = ("image_encoder.norm_head.", "image_encoder.head.")
 
@@ -47,7 +49,7 @@ class TinyViTEncoder(nn.Module):
         super().__init__()
         self.img_size = image_size
         features: Any = timm.create_model(_NAME, features_only=True, out_indices=(3,))
-        features.stages_3.downsample.conv2.conv.stride = (1, 1)
+        keep_stride_of_16(features)
         (channels,) = features.feature_info.channels()
         self.features = features
         self.neck = nn.Sequential(
@@ -57,8 +59,7 @@ class TinyViTEncoder(nn.Module):
             LayerNorm2d(out_channels),
         )
         self.train()
-        # TinyViT keeps its attention biases in evaluation mode; setting the mode lets go of them
-        self.register_load_state_dict_post_hook(_set_mode_again)
+        forget_biases_at_loading(self)
 
     def train(self, mode: bool = True) -> TinyViTEncoder:
         """Stay in evaluation mode, whatever ``mode`` says."""
@@ -67,10 +68,6 @@ class TinyViTEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images ``(B, 3, S, S)``: ``(B, out_channels, S / 16, S / 16)``."""
         return self.neck(self.features(images)[0])
-
-
-def _set_mode_again(encoder: nn.Module, _: Any) -> None:
-    encoder.train()
 
 
 def with_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

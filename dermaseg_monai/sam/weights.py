@@ -65,7 +65,7 @@ def load_checkpoint(
 
 
 def best_weights(ckpt_dir: str | os.PathLike[str]) -> Path:
-    """What a folder offers to evaluation and inference: its fine-tuned ``model.pt``, or else a published file.
+    """The weights in a folder for evaluation and inference: a fine-tuned ``model.pt``, or else a published file.
 
     Args:
         ckpt_dir: the folder.
@@ -77,14 +77,14 @@ def best_weights(ckpt_dir: str | os.PathLike[str]) -> Path:
     return fine_tuned if fine_tuned.is_file() else Path(ckpt_dir)
 
 
-def _misfit(expected: dict[str, torch.Tensor], given: object) -> str:
+def _misfit(expected: dict[str, torch.Tensor], weights: object) -> str:
     """The first difference in keys and shapes, in words; empty where there is none."""
-    if not isinstance(given, dict):
-        return f"it holds a {type(given).__name__}, no state dict"
+    if not isinstance(weights, dict):
+        return f"it holds a {type(weights).__name__}, no state dict"
     for name, tensor in expected.items():
-        if not isinstance(given.get(name), torch.Tensor):
+        if not isinstance(weights.get(name), torch.Tensor):
             return f"it lacks {name}"
-        if given[name].shape != tensor.shape:
-            return f"{name} has shape {tuple(given[name].shape)} where {tuple(tensor.shape)} is needed"
-    extra = sorted(str(name) for name in set(given) - set(expected))
+        if weights[name].shape != tensor.shape:
+            return f"{name} has shape {tuple(weights[name].shape)} where {tuple(tensor.shape)} is needed"
+    extra = sorted(str(name) for name in set(weights) - set(expected))
     return f"it has {extra[0]}" if extra else ""

@@ -1,4 +1,4 @@
-"""What the five attributes need beyond masks: labels at the network's size, one label per pixel."""
+"""Attribute masks at the network's size, and as one label per pixel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dermaseg_monai.transforms.geometry import fit_mask, geometry_of
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.tensors import plain
+from dermaseg_monai.utils.tensors import plain, with_meta_of
 
 
 class FitLabelToImaged(MapTransform):
@@ -103,7 +102,6 @@ class IndexMapd(MapTransform):
             claims = torch.where(masks > 0, plain(items[self.probability]), -1.0)
             index = claims.argmax(dim=0, keepdim=True) + 1
             index = torch.where((masks > 0).any(dim=0, keepdim=True), index, 0).to(torch.uint8)
-            meta = dict(items[key].meta) if isinstance(items[key], MetaTensor) else None
-            items[key] = index if meta is None else MetaTensor(index, meta=meta)
+            items[key] = with_meta_of(index, items[key])
         items.pop(self.probability, None)
         return items

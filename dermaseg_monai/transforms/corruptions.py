@@ -1,4 +1,4 @@
-"""Damage done to photos on purpose, in steps, to see how a network's scores bear it."""
+"""Corruptions of photos, in steps, to see how a network's scores bear them."""
 
 from __future__ import annotations
 

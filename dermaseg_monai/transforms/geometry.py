@@ -1,4 +1,4 @@
-"""Between a photo's own size and the network's: fit, and restore.
+"""Geometry between a photo's own size and the network's: fit, and restore.
 
 Pixels are squares and coordinates are measured from the top left corner of the first one, so that a pixel's
 centre lies at a half (``align_corners=False``). Every tensor carries in its ``meta`` the ``original_size`` of
@@ -74,7 +74,7 @@ def with_geometry(
     meta["extent"] = tuple(float(side) for side in extent)
     if content is not None:
         meta["content"] = tuple(float(side) for side in content)
-    return MetaTensor(array.as_tensor() if isinstance(array, MetaTensor) else array, meta=meta)
+    return MetaTensor(plain(array), meta=meta)
 
 
 def check_same_photo(items: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> None:
@@ -93,7 +93,7 @@ def check_same_photo(items: Mapping[Hashable, Any], keys: Sequence[Hashable]) ->
 def placement(
     shape: tuple[float, float], size: tuple[int, int], aspect: str = "squash"
 ) -> tuple[int, int, int, int]:
-    """Say where a photo comes to lie on the canvas.
+    """The box that a photo takes on the canvas.
 
     Args:
         shape: (height, width) of the photo.
@@ -227,7 +227,7 @@ class Fitd(MapTransform):
         before = geometry_of(tensor)
         source = before.content
         content = placement((source[2] - source[0], source[3] - source[1]), self.size, self.aspect)
-        array = tensor.numpy() if not isinstance(tensor, MetaTensor) else tensor.as_tensor().numpy()
+        array = plain(tensor).numpy()
         if is_mask:
             fitted = np.stack([fit_mask(mask, self.size, self.aspect, source) for mask in array])
         else:
@@ -313,7 +313,7 @@ class RestoreSized(MapTransform):
         return items
 
     def window(self, items: Mapping[Hashable, Any], key: Hashable) -> Window:
-        """What of a prediction shows the photo, and where in the photo it lies.
+        """The part of a prediction that shows the photo, and its box in the photo.
 
         Args:
             items: with the prediction and its reference.
@@ -351,14 +351,14 @@ def _fit(
     array: np.ndarray, size: tuple[int, int], aspect: str, extent: Box | None, resampling: Image.Resampling
 ) -> np.ndarray:
     top, left, bottom, right = extent or (0, 0, array.shape[0], array.shape[1])
-    place = placement((bottom - top, right - left), size, aspect)
-    height, width = place[2] - place[0], place[3] - place[1]
+    box = placement((bottom - top, right - left), size, aspect)
+    height, width = box[2] - box[0], box[3] - box[1]
     image = Image.fromarray(np.ascontiguousarray(array))
     fitted = np.array(image.resize((width, height), resampling, box=(left, top, right, bottom)))
     if (height, width) == size:
         return fitted
     canvas = np.zeros((*size, *array.shape[2:]), dtype=np.uint8)
-    canvas[place[0] : place[2], place[1] : place[3]] = fitted
+    canvas[box[0] : box[2], box[1] : box[3]] = fitted
     return canvas
 
 

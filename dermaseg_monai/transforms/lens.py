@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from dermaseg_monai.transforms.geometry import Box, check_same_photo, geometry_of, with_geometry
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.tensors import plain
 
 _LONG_SIDE = 512  # the frame is looked for on a grid of about this many points along the longer side
 
@@ -102,8 +103,7 @@ class CropLensd(MapTransform):
             return items
         check_same_photo(items, keys)
         photo = items[keys[0]]
-        plain = photo.as_tensor() if isinstance(photo, MetaTensor) else photo
-        lens = find_lens(plain.numpy().transpose(1, 2, 0), self.level, self.min_share)
+        lens = find_lens(plain(photo).numpy().transpose(1, 2, 0), self.level, self.min_share)
         if lens == (0, 0, *photo.shape[-2:]):
             return items
         # a photo decoded at a reduced size and its mask differ in size: the box is handed on in the photo's

@@ -84,8 +84,8 @@ class MeanProbabilityd(MapTransform):
             thresholds = torch.as_tensor(self.threshold).expand(len(probability)).tolist()
             calibrated = tempered(probability, self.temperature)
             predicted = [
-                channel[own >= threshold]
-                for channel, own, threshold in zip(calibrated, probability, thresholds, strict=True)
+                values[channel >= threshold]
+                for values, channel, threshold in zip(calibrated, probability, thresholds, strict=True)
             ]
             items["confidence"] = [float(chosen.mean()) if chosen.numel() else 0.0 for chosen in predicted]
         return items

@@ -1,4 +1,4 @@
-"""From 0..255 to the values networks are fed with."""
+"""Normalisation of photos from 0..255 to the values that networks take."""
 
 from __future__ import annotations
 

@@ -87,8 +87,7 @@ class LoadMaskd(MapTransform):
     """Load one mask, or several as channels, from the path(s), as a uint8 tensor (C, H, W) of 0 and 1.
 
     Values are binarised as :func:`~dermaseg_monai.image_files.open_mask` says. ``meta`` is that of
-    :class:`LoadPhotod`, named after the
-    first file.
+    :class:`LoadPhotod`, named after the first file.
 
     Args:
         keys: items that hold a path, or a list of paths (the five attribute masks in their fixed order).

@@ -1,4 +1,4 @@
-"""From logits to the final mask, one item at a time."""
+"""Post-processing: from logits to the final mask, one item at a time."""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ class Regions:
         row, first = np.divmod(self._starts, self._stride)
         last = self._stops - row * self._stride
         touching = (row == 0) | (row == height - 1) | (first == 0) | (last == width)
-        found = np.zeros(len(self.areas), dtype=bool)
-        found[self._region[touching]] = True
-        return found
+        regions = np.zeros(len(self.areas), dtype=bool)
+        regions[self._region[touching]] = True
+        return regions
 
     def paint(self, chosen: np.ndarray, onto: np.ndarray, value: bool) -> None:
         """Give the pixels of some regions a value.

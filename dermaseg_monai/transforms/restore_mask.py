@@ -1,4 +1,4 @@
-"""From probabilities at the network's size to masks at the photo's, without the probabilities in between.
+"""Masks at the photo's size straight from probabilities at the network's, without those in between.
 
 At 12 megapixels, interpolating probabilities takes longer than anything else that is done with a mask. But most pixels
 lie between four probabilities that are all above the threshold, or all below: only the others have to be computed.
@@ -70,7 +70,7 @@ class RestoreMaskd(MapTransform):
 
 
 def divide(probability: torch.Tensor, size: tuple[int, int], threshold: float) -> NDArray[np.bool_]:
-    """Say which pixels of an enlarged map of probabilities reach a threshold.
+    """The pixels of an enlarged map of probabilities that reach a threshold.
 
     Args:
         probability: float32 (h, w), on the CPU.
@@ -85,14 +85,14 @@ def divide(probability: torch.Tensor, size: tuple[int, int], threshold: float) -
     values, level = across.numpy(), np.float32(threshold)
     if height <= rows:
         return _interpolated(probability, size).numpy() >= level
-    # two ways to compute one pixel differ by rounding, of its value and of its place between two rows
+    # two ways to compute one pixel differ by rounding, of its value and of its position between two rows
     slack = np.float32(1e-6) * np.abs(values).max() + np.float32(3e-7 * rows) * np.ptp(values)
-    place = np.maximum(
+    position = np.maximum(
         (np.arange(height, dtype=np.float32) + np.float32(0.5)) * np.float32(rows / height) - np.float32(0.5),
         0,
     )
-    first = np.minimum(place.astype(np.int64), rows - 1)
-    share = place - first.astype(np.float32)
+    first = np.minimum(position.astype(np.int64), rows - 1)
+    share = position - first.astype(np.float32)
     above, below = values >= level + slack, values < level - slack
     mask = np.empty(size, dtype=bool)
     close = [np.empty((2, 0), dtype=np.int64)]
@@ -103,19 +103,19 @@ def divide(probability: torch.Tensor, size: tuple[int, int], threshold: float) -
         mask[begin:end] = inside
         divided = np.flatnonzero(~(inside | (below[row] & below[after])))
         weight = share[begin:end, None]
-        found = (1 - weight) * values[row, divided] + weight * values[after, divided]
-        mask[begin:end, divided] = found >= level
-        down, right = np.nonzero(np.abs(found - level) < slack)
+        enlarged = (1 - weight) * values[row, divided] + weight * values[after, divided]
+        mask[begin:end, divided] = enlarged >= level
+        down, right = np.nonzero(np.abs(enlarged - level) < slack)
         close.append(np.stack([down + begin, divided[right]]))
     down, right = np.concatenate(close, axis=1)
     columns, index = np.unique(right, return_inverse=True)
     if not len(columns):
         return mask
-    # PyTorch's own places and weights, for these columns; it may still round otherwise than for the whole map
-    found = _interpolated(across[:, columns], (height, len(columns))).numpy()[down, index]
-    if len(columns) > width // 4 or (np.abs(found - level) < np.float32(2.5e-7) * np.abs(values).max()).any():
+    # PyTorch's own positions and weights, for these columns; it may still round otherwise than for the whole map
+    exact = _interpolated(across[:, columns], (height, len(columns))).numpy()[down, index]
+    if len(columns) > width // 4 or (np.abs(exact - level) < np.float32(2.5e-7) * np.abs(values).max()).any():
         return _interpolated(probability, size).numpy() >= level
-    mask[down, right] = found >= level
+    mask[down, right] = exact >= level
     return mask
 
 

@@ -1,4 +1,4 @@
-"""Where a prediction may be wrong, as a map."""
+"""Uncertainty maps: where a prediction may be wrong."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import io
 import os
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform, SaveImaged
+from monai.transforms import MapTransform
 from PIL import Image
 
 from dermaseg_monai.transforms.measure import tempered
-from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.files import atomic_path, stem_of
+from dermaseg_monai.transforms.write import SavePngd, photo_of
+from dermaseg_monai.utils.files import stem_of, write_bytes
 from dermaseg_monai.utils.tensors import plain
 
 
@@ -54,10 +52,8 @@ class Entropyd(MapTransform):
         return items
 
 
-class SaveHeatmapd(SaveImaged):
+class SaveHeatmapd(SavePngd):
     """Write a map of 0 to 1 as a palette PNG, ``<stem>_<suffix>.png``: value 255 x the map, shown as heat.
-
-    It is a ``SaveImaged`` because MONAI Label drops those from a bundle.
 
     Args:
         keys: maps (1, H, W) in 0..1 whose ``meta`` holds the photo's path as ``filename_or_obj``.
@@ -83,26 +79,14 @@ class SaveHeatmapd(SaveImaged):
         suffix: str = "uncertainty",
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(
-            keys,
-            output_dir=Path(output_dir),
-            output_postfix=suffix,
-            output_ext=".png",
-            separate_folder=False,
-            allow_missing_keys=allow_missing_keys,
-        )
-        self.output_dir = Path(output_dir)
+        super().__init__(keys, output_dir, suffix, allow_missing_keys)
         self.suffix = suffix
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         items = dict(data)
         for key in self.key_iterator(items):
-            heat = items[key]
-            source = heat.meta.get("filename_or_obj") if isinstance(heat, MetaTensor) else None
-            if source is None:
-                raise InputError(f"'{key}' does not know its photo's name; restore it before it is saved.")
-            with atomic_path(self.output_dir / f"{stem_of(str(source))}_{self.suffix}.png") as path:
-                path.write_bytes(encode_heatmap(heat))
+            stem = stem_of(photo_of(items[key], key))
+            write_bytes(self.output_dir / f"{stem}_{self.suffix}.png", encode_heatmap(items[key]))
         return items
 
 

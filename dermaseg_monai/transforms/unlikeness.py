@@ -1,4 +1,4 @@
-"""How unlike the training photos a photo is."""
+"""Unlikeness of a photo to the training photos."""
 
 from __future__ import annotations
 

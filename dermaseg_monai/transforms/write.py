@@ -1,4 +1,4 @@
-"""Masks to files, named and valued as ISIC's."""
+"""Mask files, named and valued as ISIC's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from monai.data import MetaTensor
 from monai.transforms import SaveImaged
 
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.files import atomic_path, stem_of
+from dermaseg_monai.utils.files import stem_of, write_bytes
+from dermaseg_monai.utils.tensors import plain
 
 
 def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) -> None:
@@ -33,13 +34,11 @@ def write_mask(mask: np.ndarray | torch.Tensor, path: str | os.PathLike[str]) ->
         >>> write_mask(np.ones((40, 60), np.uint8), "masks/photo_segmentation.png")
     """
     if isinstance(mask, torch.Tensor):
-        mask = (mask.as_tensor() if isinstance(mask, MetaTensor) else mask).cpu().numpy()
+        mask = plain(mask).cpu().numpy()
     array = mask[0] if mask.ndim == 3 and mask.shape[0] == 1 else mask
     if array.ndim != 2:
         raise InputError(f"the mask for {path} has shape {mask.shape}, but (H, W) or (1, H, W) is expected.")
-    png = encode_mask(array)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(png)
+    write_bytes(path, encode_mask(array))
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
@@ -82,22 +81,62 @@ def check_stems(paths: Iterable[str | os.PathLike[str]]) -> None:
         >>> check_stems(["a/first.jpg", "a/second.jpg"])
     """
     seen: dict[str, str] = {}
-    for given in paths:
-        path = os.fspath(given)
+    for photo in paths:
+        path = os.fspath(photo)
         other = seen.setdefault(stem_of(path), path)
         if other != path:
             raise InputError(f"{other} and {path} would give masks of one name; rename one of them.")
 
 
-class SaveMaskd(SaveImaged):
+def photo_of(picture: torch.Tensor, key: Hashable) -> str:
+    """The path of the photo that a mask or map was made from.
+
+    Args:
+        picture: the mask or map.
+        key: its key, for the message.
+
+    Raises:
+        InputError: its ``meta`` holds no ``filename_or_obj``.
+    """
+    path = picture.meta.get("filename_or_obj") if isinstance(picture, MetaTensor) else None
+    if path is None:
+        raise InputError(f"'{key}' does not know its photo's name; restore it before it is saved.")
+    return str(path)
+
+
+class SavePngd(SaveImaged):
+    """Base of transforms that write PNG files named after photos.
+
+    It is a ``SaveImaged`` because MONAI Label drops those from a bundle and writes the result itself.
+
+    Args:
+        keys: what is written.
+        output_dir: folder for the files, made where it is missing.
+        suffix: what follows the photo's stem.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, output_dir: str | os.PathLike[str], suffix: str, allow_missing_keys: bool
+    ) -> None:
+        super().__init__(
+            keys,
+            output_dir=Path(output_dir),
+            output_postfix=suffix,
+            output_ext=".png",
+            separate_folder=False,
+            allow_missing_keys=allow_missing_keys,
+        )
+        self.output_dir = Path(output_dir)
+
+
+class SaveMaskd(SavePngd):
     """Write each mask as a PNG of 0 and 255 at its own size, named after its photo.
 
     One mask (1, H, W) becomes ``<stem>_<suffix>.png``; with ``attributes``, channel i becomes
     ``<stem>_attribute_<attributes[i]>.png``. The names are those the official scorer expects, so two photos
     of one stem (a.jpg and a.png) cannot both be written: the second is refused, while the same photo again
     replaces its mask.
-
-    It is a ``SaveImaged`` because MONAI Label drops those from a bundle and writes the result itself.
 
     Args:
         keys: masks (C, H, W), of 0 and 1, whose ``meta`` holds the photo's path as ``filename_or_obj``.
@@ -125,15 +164,7 @@ class SaveMaskd(SaveImaged):
         attributes: Sequence[str] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(
-            keys,
-            output_dir=Path(output_dir),
-            output_postfix=suffix,
-            output_ext=".png",
-            separate_folder=False,
-            allow_missing_keys=allow_missing_keys,
-        )
-        self.output_dir = Path(output_dir)
+        super().__init__(keys, output_dir, suffix, allow_missing_keys)
         self.names = [suffix] if attributes is None else [f"attribute_{name}" for name in attributes]
         self._written: dict[tuple[Hashable, str], str] = {}
 
@@ -146,11 +177,9 @@ class SaveMaskd(SaveImaged):
                     f"'{key}' has shape {tuple(mask.shape)}, but ({len(self.names)}, H, W) is expected: one "
                     f"channel for each of {', '.join(self.names)}."
                 )
-            source = mask.meta.get("filename_or_obj") if isinstance(mask, MetaTensor) else None
-            if source is None:
-                raise InputError(f"'{key}' does not know its photo's name; restore it before it is saved.")
-            stem = stem_of(source)
-            check_stems([self._written.setdefault((key, stem), str(source)), str(source)])
+            photo = photo_of(mask, key)
+            stem = stem_of(photo)
+            check_stems([self._written.setdefault((key, stem), photo), photo])
             for channel, name in zip(mask, self.names, strict=True):
                 write_mask(channel, self.output_dir / f"{stem}_{name}.png")
         return items

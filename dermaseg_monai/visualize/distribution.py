@@ -1,4 +1,4 @@
-"""How often the attributes occur in a prepared dataset, and how much of the photos they cover."""
+"""Frequency of the attributes in a prepared dataset, and the share of the photos that they cover."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def attribute_distribution(dataset_dir: str | os.PathLike[str]) -> pd.DataFrame:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for section in SECTIONS:
             items = load_datalist(dataset_dir, section, "attribute")
-            found = bounded_map(pool, _shares, [item["label"] for item in items], ahead=32)
-            shares = np.stack(list(tqdm(found, total=len(items), desc=section, unit="image", disable=None)))
+            results = bounded_map(pool, _shares, [item["label"] for item in items], ahead=32)
+            progress = tqdm(results, total=len(items), desc=section, unit="image", disable=None)
+            shares = np.stack(list(progress))
             for name, column in zip(ATTRIBUTES, shares.T, strict=True):
                 present = column[column > 0]
                 rows.append(
@@ -68,14 +69,14 @@ def plot_distribution(table: pd.DataFrame, path: str | os.PathLike[str]) -> None
         ("pixel_share", "share of all pixels", "{:.2%}"),
     )
     for axis, (column, title, text) in zip(figure.subplots(1, len(charts)), charts, strict=True):
-        for place, section in enumerate(sections):
+        for index, section in enumerate(sections):
             rows = table[table["section"] == section].set_index("attribute").reindex(list(COLOURS))
             bars = axis.bar(
-                np.arange(len(COLOURS)) + 0.27 * (place - (len(sections) - 1) / 2),
+                np.arange(len(COLOURS)) + 0.27 * (index - (len(sections) - 1) / 2),
                 rows[column],
                 width=0.25,
                 color=list(COLOURS.values()),
-                alpha=1 - 0.3 * place,
+                alpha=1 - 0.3 * index,
                 edgecolor="black",
                 linewidth=0.4,
             )

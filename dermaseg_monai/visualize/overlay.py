@@ -96,8 +96,8 @@ def draw_overlay(
     named = {"": PREDICTION_COLOUR} if colours is None else colours
     outlined(canvas, masks, list(named.values()), width=max(1, round(max(canvas.size) / 400)))
     if colours is not None:
-        found = [entry for entry, one in zip(colours.items(), masks, strict=True) if one.any()]
-        _legend(ImageDraw.Draw(canvas), found, max(11, max(canvas.size) // 50))
+        present = [entry for entry, one in zip(colours.items(), masks, strict=True) if one.any()]
+        _legend(ImageDraw.Draw(canvas), present, max(11, max(canvas.size) // 50))
     write_jpeg(path, canvas, quality=90)
 
 
@@ -139,9 +139,9 @@ def _eroded(shape: np.ndarray, width: int) -> np.ndarray:
 
 def _legend(pen: ImageDraw.ImageDraw, entries: list[tuple[str, str]], size: int) -> None:
     for row, (name, colour) in enumerate(entries):
-        place = (size // 2, size // 2 + row * round(1.4 * size))
+        corner = (size // 2, size // 2 + row * round(1.4 * size))
         pen.text(
-            place,
+            corner,
             name.replace("_", " "),
             fill=colour,
             font=ImageFont.load_default(size),

@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 from dermaseg_monai.utils.files import atomic_path
 from dermaseg_monai.visualize.colours import PREDICTION_COLOUR, TRUTH_COLOUR
 
+_CASES = 2  # of each kind in a panel
+
 
 @dataclass(frozen=True)
 class Case:
@@ -32,23 +34,22 @@ class Case:
     prediction: np.ndarray
 
 
-def spread(scores: Sequence[float], each: int = 2) -> list[tuple[str, int]]:
-    """Choose the best, median and worst cases.
+def spread(scores: Sequence[float]) -> list[tuple[str, int]]:
+    """Choose the two best, median and worst cases.
 
     Args:
         scores: one score per case, higher is better.
-        each: how many of each kind.
 
     Returns:
         ``(kind, index)`` with kind "best", "median" or "worst", no index twice.
     """
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
-    middle = max((len(order) - each) // 2, 0)
+    middle = max((len(order) - _CASES) // 2, 0)
     chosen: dict[int, str] = {}
     for kind, indices in (
-        ("best", order[:each]),
-        ("worst", order[::-1][:each]),
-        ("median", order[middle : middle + each]),
+        ("best", order[:_CASES]),
+        ("worst", order[::-1][:_CASES]),
+        ("median", order[middle : middle + _CASES]),
     ):
         for index in indices:
             chosen.setdefault(index, kind)

@@ -1,4 +1,4 @@
-"""How scores fall as a box gets less exact."""
+"""Curve of scores over the jitter of a box."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plot_jitter_curve(table: pd.DataFrame, path: str | os.PathLike[str]) -> None
     """Draw the scores of the oracle's box over its jitter, with those of the predicted box as level lines.
 
     Args:
-        table: what ``dermaseg compare_prompts`` writes, a row of mean scores per kind, source and jitter of a prompt.
+        table: what ``dermaseg compare-prompts`` writes, a row of mean scores per kind, source and jitter of a prompt.
         path: the PNG to write.
     """
     boxes = table[table["kind"] == "box"]

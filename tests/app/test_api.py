@@ -218,7 +218,7 @@ def test_an_address_that_asks_too_often(client: Client) -> None:
 
 
 def test_a_request_that_is_too_large(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dermaseg_monai.app import api, guard
+    from dermaseg_monai.app import forms, guard
 
     monkeypatch.setattr(guard, "MAX_BODY", len(JPEG))
     one = client()
@@ -230,7 +230,7 @@ def test_a_request_that_is_too_large(client: Client, monkeypatch: pytest.MonkeyP
     )
     assert unannounced.status_code == 413
     monkeypatch.undo()
-    monkeypatch.setattr(api, "MAX_PHOTO_BYTES", len(JPEG) - 1)
+    monkeypatch.setattr(forms, "MAX_PHOTO_BYTES", len(JPEG) - 1)
     (photo,) = segment(one, ("a.jpg", JPEG)).json()["photos"]
     assert photo["error"] == "the file has more than 0 MB."
 

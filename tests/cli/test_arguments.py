@@ -79,7 +79,15 @@ def test_typed_values_that_cannot_be_cost_one_sentence(typed_words: list[str], s
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("true", True), ("False", False), ("false", False), ("no", False), ("off", False), ("1", True), ("0", False)],
+    [
+        ("true", True),
+        ("False", False),
+        ("false", False),
+        ("no", False),
+        ("off", False),
+        ("1", True),
+        ("0", False),
+    ],
 )
 def test_a_switch_reads_every_usual_word(word: str, expected: bool) -> None:
     @typed

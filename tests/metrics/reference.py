@@ -1,4 +1,4 @@
-"""What the metrics mean, spelt out pixel set by pixel set in exact fractions, and masks to try them on."""
+"""Task 1 scores in exact fractions of pixel sets, masks to try them on, and error bounds of curves from histograms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+
+from dermaseg_monai.metrics.auc import at_or_above
 
 
 def exact_scores(prediction: np.ndarray, target: np.ndarray) -> dict[str, Fraction]:
@@ -60,14 +62,7 @@ def pair_of_overlap(common: int, union: int, scale: int = 1) -> tuple[np.ndarray
 
 
 def roc_auc_error(histogram: torch.Tensor) -> torch.Tensor:
-    """Largest distance of ``roc_auc`` to the value for unrounded scores: half the share of pairs in one bin.
-
-    Args:
-        histogram: ``(2, C, BINS)``.
-
-    Returns:
-        ``(C,)`` float64; NaN where ``roc_auc`` is.
-    """
+    """Largest distance of ``roc_auc`` to the value for unrounded scores: half the share of pairs in one bin."""
     negative, positive = histogram.double()
     return (positive * negative).sum(-1) / (2 * positive.sum(-1) * negative.sum(-1))
 
@@ -77,15 +72,9 @@ def average_precision_error(histogram: torch.Tensor) -> torch.Tensor:
 
     Within a bin the exact order is unknown: the precision at each foreground pixel lies between that of the
     first one with all the bin's background before it and that of the last one with none of it.
-
-    Args:
-        histogram: ``(2, C, BINS)``.
-
-    Returns:
-        ``(C,)`` float64; NaN where ``average_precision`` is.
     """
     negative, positive = histogram.double()
-    fp, tp = (counts.flip(-1).cumsum(-1).flip(-1) for counts in (negative, positive))
+    fp, tp = at_or_above(negative), at_or_above(positive)
     precision = tp / (tp + fp).clamp(min=1)
     highest = tp / (tp + fp - negative).clamp(min=1)
     first = tp - positive + 1

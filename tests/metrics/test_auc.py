@@ -118,14 +118,13 @@ def test_undefined_curves_are_nan():
     assert average_precision(histogram)[1] == 1
 
 
-def test_batches_merges_and_lists_add_up():
+def test_batches_and_lists_add_up():
     (first, first_target), (second, second_target) = batch(0), batch(1)
     whole = ScoreHistogram(4)
     whole.update(torch.cat([first, second]), torch.cat([first_target, second_target]))
-    parts, other = ScoreHistogram(4), ScoreHistogram(4)
+    parts = ScoreHistogram(4)
     parts.update(first, first_target)
-    other.update(list(second), list(second_target))
-    parts.merge(other)
+    parts.update(list(second), list(second_target))
     assert torch.equal(parts.gather(), whole.gather())
     assert whole.gather().sum() == first.numel() + second.numel()
     duplicate = copy.deepcopy(whole)
@@ -154,8 +153,6 @@ def test_wrong_input_is_named():
         ScoreHistogram(4).update(list(logits), list(target)[:1])
     with pytest.raises(InputError, match="two tensors or two lists"):
         ScoreHistogram(4).update(logits, list(target))
-    with pytest.raises(InputError, match="4 and 5 channels"):
-        ScoreHistogram(4).merge(ScoreHistogram(5))
     with pytest.raises(InputError, match="0 channels"):
         ScoreHistogram(0)
     with pytest.raises(InputError, match=r"histogram has shape \(4, 9\)"):

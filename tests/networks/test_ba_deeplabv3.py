@@ -283,7 +283,7 @@ def test_encoder_weights_from_a_file(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"out_channels": 5}, "must be 1 or 2, but is 5"),
-        ({"output_stride": 32}, "must be 8 or 16, but is 32"),
+        ({"output_stride": 32}, "output_stride is 32; choose 8 or 16"),
         ({"encoder_weights": "imagenet"}, "IMAGENET1K_V2"),
     ],
 )

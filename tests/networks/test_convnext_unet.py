@@ -104,7 +104,7 @@ def test_other_image_channels() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(InputError, match=r"needs five widths.*but has 2"):
+    with pytest.raises(InputError, match=r"needs 5 entries.*but has 2"):
         ConvNeXtUNet(decoder_channels=(64, 32))
     with pytest.raises(InputError, match="IMAGENET1K_V1"), torch.device("meta"):
         ConvNeXtUNet(encoder_weights="imagenet")

@@ -75,7 +75,7 @@ def test_encoder_takes_the_weights_of_resnet50(tmp_path: Path) -> None:
 
 
 def test_other_strides_are_refused() -> None:
-    with pytest.raises(InputError, match="output_stride of DeepLabV3 is 32; choose 8 or 16"):
+    with pytest.raises(InputError, match="output_stride is 32; choose 8 or 16"):
         DeepLabV3(output_stride=32)
 
 

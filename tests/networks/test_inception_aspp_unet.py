@@ -107,7 +107,7 @@ def test_other_image_channels() -> None:
 
 def test_wrong_arguments() -> None:
     with torch.device("meta"):
-        with pytest.raises(InputError, match=r"of InceptionASPPUNet needs five widths.*but has 2"):
+        with pytest.raises(InputError, match=r"of InceptionASPPUNet needs 5 entries.*but has 2"):
             InceptionASPPUNet(decoder_channels=(64, 32))
         with pytest.raises(InputError, match="IMAGENET1K_V1"):
             InceptionASPPUNet(encoder_weights="imagenet")

@@ -76,7 +76,7 @@ def test_encoder_weights_from_a_file(tmp_path: Path, whole: bool) -> None:
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs five widths"):
+    with pytest.raises(InputError, match="needs 5 entries"):
         MobileNetV2UNet(decoder_channels=(64, 32))
     with pytest.raises(InputError, match="IMAGENET1K_V1"):
         MobileNetV2UNet(encoder_weights="imagenet")

@@ -108,7 +108,7 @@ def test_other_image_channels() -> None:
 
 @pytest.mark.usefixtures("shallow_encoder")
 def test_wrong_arguments() -> None:
-    with pytest.raises(InputError, match=r"of ResNet101ASPPUNet needs five widths.*but has 2"):
+    with pytest.raises(InputError, match=r"of ResNet101ASPPUNet needs 5 entries.*but has 2"):
         ResNet101ASPPUNet(decoder_channels=(64, 32))
     with pytest.raises(InputError, match="IMAGENET1K_V2"):
         ResNet101ASPPUNet(encoder_weights="imagenet")

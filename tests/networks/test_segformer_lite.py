@@ -86,7 +86,7 @@ def test_drop_path_grows_to_its_rate() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"depths": (2, 2)}, "depths .* four entries"), ({"heads": (3, 2, 5, 8)}, "multiples of heads")],
+    [({"depths": (2, 2)}, "depths .* 4 entries"), ({"heads": (3, 2, 5, 8)}, "multiples of heads")],
 )
 def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -81,7 +81,7 @@ def test_patch_expanding_puts_each_tokens_parts_in_its_square() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depths": (2, 2, 2)}, "depths .* four entries, but has 3"),
+        ({"depths": (2, 2, 2)}, "depths .* 4 entries, but has 3"),
         ({"width": 40}, "multiples of the heads"),
         ({"width": 9, "heads": (3, 6, 12, 24)}, "must be even"),
         ({"window_size": 1}, "at least 2, but is 1"),

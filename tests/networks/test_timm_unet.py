@@ -236,7 +236,7 @@ class TestEncoderWeights:
         ({"encoder_name": "levit_128"}, "levit_128"),
         ({"encoder_name": "test_efficientnet", "output_stride": 8}, "choose 16 or 32"),
         ({"encoder_name": "pvt_v2_b0", "output_stride": 16}, "output stride 16"),
-        ({"encoder_name": "test_efficientnet", "decoder_channels": (8, 8)}, "of TimmUNet needs five widths"),
+        ({"encoder_name": "test_efficientnet", "decoder_channels": (8, 8)}, "of TimmUNet needs 5 entries"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -170,7 +170,7 @@ def test_imports_are_refused(folder: Path, statement: str) -> None:
         "monai.data.utils.pickle.loads",
         "dermaseg_monai.utils.files.write_text",
         "dermaseg_monai.handlers.resumable_checkpoint.torch.load",
-        "dermaseg_monai.networks.blocks.pickle.loads",
+        "dermaseg_monai.networks.encoder_weights.pickle.loads",
         "dermaseg_monai.sharing.install.install",
         "dermaseg_monai.engines.__builtins__",
         "dermaseg_monai.engines.TrainingLog.__init__",
