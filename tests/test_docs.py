@@ -96,6 +96,8 @@ def test_files_exist(page: Path) -> None:
         r"(?<![\w/.])(?:tests|scripts|benchmarks|dermaseg_monai|\.ci|\.github)/[\w./*-]+", code
     ):
         assert list(ROOT.glob(name)), f"{page.name} names {name}"
+    for name in re.findall(r"`([a-z_]+/[\w/]+\.py)`", page.read_text(encoding="utf-8")):
+        assert any((folder / name).is_file() for folder in (ROOT, ROOT / "dermaseg_monai")), name
     for name in re.findall(r"^ *make ([a-z-]+)", code, flags=re.MULTILINE):
         assert f"\n{name}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), f"{page.name}: make {name}"
 

@@ -32,9 +32,9 @@ def test_lesion_rows(bundle: str) -> None:
 @pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp"])
 def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
     table = pd.read_csv(ROOT / "results" / bundle / "metrics.csv")
-    found = {name: table[name].mean() for name in SCORES[:4]}
+    means = {name: table[name].mean() for name in SCORES[:4]}
     metrics = summary(bundle)["metrics"]
-    assert found == pytest.approx({name: metrics[name]["mean"] for name in found}, abs=1e-5)
+    assert means == pytest.approx({name: metrics[name]["mean"] for name in means}, abs=1e-5)
     assert len(table) == 389
 
 
@@ -46,13 +46,13 @@ def test_scores_of_what_ships() -> None:
 
 def test_attribute_scores() -> None:
     content = summary("attribute_mobilenetv2_unet")
-    found = {
+    expected = {
         "micro_jaccard": content["micro"]["jaccard"],
         "macro_jaccard": content["macro"]["jaccard"],
         "macro_dice": content["macro"]["dice"],
         "mean_auc": content["macro"]["roc_auc"],
     }
-    assert get_bundle("attribute_mobilenetv2_unet").scores == pytest.approx(found, abs=5e-5)
+    assert get_bundle("attribute_mobilenetv2_unet").scores == pytest.approx(expected, abs=5e-5)
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for values in content["attributes"].values():
         assert f"{values['jaccard']:.4f} | {values['dice']:.4f} | {values['roc_auc']:.3f} |" in text

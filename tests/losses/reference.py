@@ -1,4 +1,4 @@
-"""The losses once more, pixel by pixel in NumPy, and examples to try them on."""
+"""References of the losses, pixel by pixel in NumPy, and examples to try them on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def example(mode: str, dtype: torch.dtype = torch.float32, soft: bool = False) -
 
 
 def probabilities(logits: Tensor, mode: str) -> np.ndarray:
-    """Foreground probabilities, `(B, C, H, W)`."""
+    """Foreground probabilities, ``(B, C, H, W)``."""
     z = logits.double().numpy()
     if mode == "two_class":
         exponential = np.exp(z)

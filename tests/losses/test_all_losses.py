@@ -1,4 +1,4 @@
-"""What holds for every loss on logits and masks."""
+"""Checks of every loss on logits and masks."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_two_classes_agree_with_one_logit(make: Callable[[str], nn.Module]) -> N
     assert make("two_class")(halves, target).item() == pytest.approx(
         make("binary")(logits, target).item(), rel=1e-6
     )
-    # The softmax doesn't see what both logits share.
+    # The softmax does not see what both logits share.
     assert make("two_class")(halves + 3, target).item() == pytest.approx(
         make("binary")(logits, target).item(), rel=1e-5
     )

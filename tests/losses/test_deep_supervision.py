@@ -87,16 +87,18 @@ def test_compiles_without_graph_breaks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "given", "message"),
+    ("weights", "returned", "message"),
     [
         ([1.0], outputs((8, 12), (8, 12)), "returned 2 outputs, but DeepSupervisionLoss has 1 weights"),
         (None, [], "returned 0 outputs"),
         (None, {"final": outputs((8, 12))[0]}, r"keys \['final'\]; DeepSupervisionLoss needs 'logits'"),
     ],
 )
-def test_outputs_that_do_not_fit_are_refused(weights: list[float] | None, given: Any, message: str) -> None:
+def test_outputs_that_do_not_fit_are_refused(
+    weights: list[float] | None, returned: Any, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
-        DeepSupervisionLoss(DiceLoss(), weights)(given, MASK)
+        DeepSupervisionLoss(DiceLoss(), weights)(returned, MASK)
 
 
 def test_negative_weights_are_refused() -> None:

@@ -60,10 +60,10 @@ def by_all_pairs(prediction: np.ndarray, target: np.ndarray, reach: float) -> tu
     )
 
     def percentile(distances: list[float]) -> float:
-        place = 0.95 * (len(distances) - 1)
-        low = math.floor(place)
+        rank = 0.95 * (len(distances) - 1)
+        low = math.floor(rank)
         high = min(low + 1, len(distances) - 1)
-        return distances[low] + (place - low) * (distances[high] - distances[low])
+        return distances[low] + (rank - low) * (distances[high] - distances[low])
 
     both = there + back
     within = sum(distance <= reach for distance in both) / len(both)

@@ -22,7 +22,7 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def scores(images: list[int]) -> dict[str, torch.Tensor]:
-    """What a process with these images finds, in batches of two."""
+    """The scores of a process with these images, in batches of two."""
     logits, labels = data()
     engine = Engine(lambda engine, output: output)
     for reduction in ("image_mean", "present_mean", "pooled_macro", "pooled_micro"):
@@ -33,22 +33,22 @@ def scores(images: list[int]) -> dict[str, torch.Tensor]:
     fitted.attach(engine, "fitted")
     batches = [images[start : start + 2] for start in range(0, len(images), 2)]
     state = engine.run([{"pred": logits[batch], "label": labels[batch]} for batch in batches])
-    found = {name: torch.tensor(score, dtype=torch.float64) for name, score in state.metrics.items()}
-    found["histogram"] = fitted.histogram
-    found["per image"] = state.metric_details["image_mean"]
-    return found
+    results = {name: torch.tensor(score, dtype=torch.float64) for name, score in state.metrics.items()}
+    results["histogram"] = fitted.histogram
+    results["per image"] = state.metric_details["image_mean"]
+    return results
 
 
 def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    found = scores([0, 1, 2, 3, 4] if rank == 0 else [5, 6])
+    results = scores([0, 1, 2, 3, 4] if rank == 0 else [5, 6])
     logits, labels = data()
     alone = SegmentationMetric("jaccard")
     if rank == 1:
         alone(logits > 0, labels)
-    found["one process has all"] = alone.aggregate()
-    torch.save(found, Path(folder) / f"{rank}.pt")
+    results["one process has all"] = alone.aggregate()
+    torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -57,7 +57,7 @@ def test_two_processes_score_as_one(tmp_path):
     single = scores(list(range(IMAGES)))
     single["one process has all"] = single["image_mean"]
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert found.keys() == single.keys()
-        for name, score in found.items():
+        results = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert results.keys() == single.keys()
+        for name, score in results.items():
             assert torch.equal(score, single[name]), name

@@ -72,12 +72,12 @@ def test_no_number_counts_as_no_probability() -> None:
     assert histogram[1, 0, 0] == 4
 
 
-@pytest.mark.parametrize("place", [0, 1, 1365, 2048, THRESHOLDS - 1, THRESHOLDS])
-def test_counts_are_those_of_masks_made_with_the_threshold(place: int) -> None:
+@pytest.mark.parametrize("step", [0, 1, 1365, 2048, THRESHOLDS - 1, THRESHOLDS])
+def test_counts_are_those_of_masks_made_with_the_threshold(step: int) -> None:
     images = _images()
-    images[0][0][0, 0] = place / THRESHOLDS  # exactly on the threshold: counts as predicted
-    tp, fp, fn = counts_at_thresholds(_total(images))[place].unbind(-1)
-    expected = _official(images, torch.full((3,), place / THRESHOLDS), "pooled_macro", per_channel=True)
+    images[0][0][0, 0] = step / THRESHOLDS  # exactly on the threshold: counts as predicted
+    tp, fp, fn = counts_at_thresholds(_total(images))[step].unbind(-1)
+    expected = _official(images, torch.full((3,), step / THRESHOLDS), "pooled_macro", per_channel=True)
     torch.testing.assert_close(tp / (tp + fp + fn), expected, atol=1e-12, rtol=0)
 
 
@@ -85,8 +85,8 @@ def test_macro_thresholds_are_the_best_of_all() -> None:
     images = _images()
     fitted = torch.tensor(best_thresholds(_total(images)))
     best = _official(images, fitted, "pooled_macro", per_channel=True)
-    for place in range(0, THRESHOLDS + 1, 64):
-        scores = _official(images, torch.full((3,), place / THRESHOLDS), "pooled_macro", per_channel=True)
+    for step in range(0, THRESHOLDS + 1, 64):
+        scores = _official(images, torch.full((3,), step / THRESHOLDS), "pooled_macro", per_channel=True)
         assert (best >= scores - 1e-12).all()
 
 

@@ -6,13 +6,8 @@ import torch
 
 from dermaseg_monai.networks import AttentionUNet, UNet
 from dermaseg_monai.networks.attention_unet import AttentionGate
+from tests.networks.counts import gate_parameters
 from tests.networks.tester import NetworkTester
-
-
-def gate_parameters(skip: int, gate: int) -> int:
-    """2x2 convolution of the skip, 1x1 of the signal, one weight map, 1x1 output with batch norm."""
-    hidden = skip // 2
-    return 4 * skip * hidden + (gate + 1) * hidden + (hidden + 1) + (skip + 1) * skip + 2 * skip
 
 
 class TestAttentionUNet(NetworkTester):

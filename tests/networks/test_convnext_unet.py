@@ -12,6 +12,7 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from dermaseg_monai.networks import ConvNeXtUNet
 from dermaseg_monai.utils.errors import InputError
+from tests.networks.counts import gate_parameters
 from tests.networks.tester import NetworkTester
 
 SKIPS = (384, 192, 96)
@@ -22,12 +23,6 @@ shallow = partial(
     ConvNeXt,
     [CNBlockConfig(*setting) for setting in [(96, 192, 1), (192, 384, 1), (384, 768, 1), (768, None, 1)]],
 )
-
-
-def gate_parameters(skip: int, gate: int) -> int:
-    """2x2 convolution of the skip, 1x1 of the signal, one weight map, 1x1 output with batch norm."""
-    hidden = skip // 2
-    return 4 * skip * hidden + (gate + 1) * hidden + (hidden + 1) + (skip + 1) * skip + 2 * skip
 
 
 def unit_parameters(before: int, after: int) -> int:

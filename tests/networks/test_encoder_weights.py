@@ -12,7 +12,7 @@ from dermaseg_monai.utils.errors import InputError
 
 
 class TestEncoderWeights:
-    """An encoder of two entries, `conv.weight` (1, 1, 1, 1) and `conv.bias` (1,), filled from files."""
+    """An encoder of two entries, ``conv.weight`` (1, 1, 1, 1) and ``conv.bias`` (1,), filled from files."""
 
     @staticmethod
     def load(path: Path, prefix: str = "", **entries: Tensor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torchvision.models import inception_v3
 
 from dermaseg_monai.networks import InceptionASPPUNet
 from dermaseg_monai.utils.errors import InputError
-from tests.networks.test_resnet101_aspp_unet import aspp_parameters, decoder_parameters
+from tests.networks.counts import aspp_parameters, decoder_parameters
 from tests.networks.tester import NetworkTester
 
 SKIPS = (768, 288, 192, 64)
@@ -88,7 +88,7 @@ def test_maps_lie_over_the_image() -> None:
     hidden[..., 32, 64] = 1
     with torch.no_grad():
         for level, stage in enumerate(network.encoder[:3]):
-            # Kernels without a direction, through which the dot can't move.
+            # Kernels without a direction, through which the dot cannot move.
             for module in stage.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.constant_(module.weight, 1 / module.weight[0].numel())

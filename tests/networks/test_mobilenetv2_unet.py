@@ -10,6 +10,7 @@ from torchvision.models import mobilenet_v2
 
 from dermaseg_monai.networks import MobileNetV2UNet
 from dermaseg_monai.utils.errors import InputError
+from tests.networks.counts import decoder_parameters
 from tests.networks.tester import NetworkTester
 
 DECODER = (128, 64, 48, 32, 16)
@@ -25,10 +26,7 @@ class TestMobileNetV2UNet(NetworkTester):
             {},
             (3_504_872 - 1281 * 1000)
             + (1280 * 256 + 2 * 256)
-            + sum(
-                9 * (before + skip) * after + 9 * after * after + 4 * after
-                for before, skip, after in zip((256, *DECODER), (96, 32, 24, 16, 0), DECODER, strict=False)
-            )
+            + decoder_parameters((96, 32, 24, 16), (256, *DECODER))
             + 17,
         )
     ]

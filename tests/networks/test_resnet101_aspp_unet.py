@@ -11,6 +11,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from dermaseg_monai.networks import ResNet101ASPPUNet
 from dermaseg_monai.utils.errors import InputError
+from tests.networks.counts import aspp_parameters, decoder_parameters
 from tests.networks.tester import NetworkTester
 
 SKIPS = (1024, 512, 256, 64)
@@ -18,19 +19,6 @@ WIDTHS = (256, 256, 128, 64, 32, 16)
 
 # ResNet-101 with a block a stage: as wide, and quicker.
 shallow = partial(ResNet, Bottleneck, [1, 1, 1, 1])
-
-
-def aspp_parameters(channels: int, width: int) -> int:
-    """A 1x1 and three 3x3 branches, image pooling and the 1x1 that joins them, each with a norm."""
-    return (1 + 3 * 9 + 1) * channels * width + 5 * width * width + 6 * 2 * width
-
-
-def decoder_parameters(skips: tuple[int, ...], widths: tuple[int, ...]) -> int:
-    """Pairs of 3x3 convolutions with batch norms, the last pair without a skip."""
-    return sum(
-        9 * (before + skip) * after + 9 * after * after + 4 * after
-        for before, skip, after in zip(widths, (*skips, 0), widths[1:], strict=False)
-    )
 
 
 @pytest.fixture

@@ -11,21 +11,16 @@ from torchvision.models import efficientnet_b0
 
 from dermaseg_monai.networks import MobileNetV2UNet, TimmUNet
 from dermaseg_monai.utils.errors import InputError
+from tests.networks.counts import decoder_parameters
 from tests.networks.tester import NetworkTester
 
 DECODER = (128, 64, 48, 32, 16)
 TINY_DECODER = (8, 8, 8, 8, 4)
 
 
-def decoder_parameters(deepest: int, skips: tuple[int, ...]) -> int:
+def parameters_above(deepest: int, skips: tuple[int, ...]) -> int:
     """Parameters of squeeze, five double convolutions and a head of one logit."""
-    steps = zip((256, *DECODER), (*skips, 0), DECODER, strict=False)
-    return (
-        deepest * 256
-        + 2 * 256
-        + sum(9 * (before + skip) * after + 9 * after * after + 4 * after for before, skip, after in steps)
-        + 17
-    )
+    return deepest * 256 + 2 * 256 + decoder_parameters(skips, (256, *DECODER)) + 17
 
 
 class TestConvolutionalEncoder(NetworkTester):
@@ -39,7 +34,7 @@ class TestConvolutionalEncoder(NetworkTester):
     parameters: ClassVar = [
         (
             {"encoder_name": "tf_efficientnet_lite0"},
-            (4_652_008 - 1281 * 1000 - (320 * 1280 + 2 * 1280)) + decoder_parameters(320, (112, 40, 24, 16)),
+            (4_652_008 - 1281 * 1000 - (320 * 1280 + 2 * 1280)) + parameters_above(320, (112, 40, 24, 16)),
         )
     ]
 
@@ -55,7 +50,7 @@ class TestTransformerEncoder(NetworkTester):
     parameters: ClassVar = [
         (
             {"encoder_name": "tiny_vit_5m_224"},
-            (5_392_764 - 321 * 1000 - 2 * 320) + decoder_parameters(320, (160, 128, 64, 0)),
+            (5_392_764 - 321 * 1000 - 2 * 320) + parameters_above(320, (160, 128, 64, 0)),
         )
     ]
 
@@ -70,7 +65,7 @@ class TestTransformerEncoder(NetworkTester):
     def test_output_stride_of_sixteen(self) -> None:
         network = TimmUNet(**self.tiny, output_stride=16)
         maps = network.encoder(self.images(1))
-        assert [tuple(found.shape[1:]) for found in maps] == [
+        assert [tuple(one.shape[1:]) for one in maps] == [
             (0, 32, 32),
             (64, 16, 16),
             (128, 8, 8),
@@ -89,10 +84,8 @@ def test_encoders_of_other_kinds(name: str) -> None:
         maps = network.encoder(torch.rand(1, 3, 64, 96))
         logits = network(torch.rand(1, 3, 50, 71))
     assert logits.shape == (1, 3, 50, 71)
-    assert [found.shape[2:] for found in maps] == [
-        (64 // stride, 96 // stride) for stride in (2, 4, 8, 16, 32)
-    ]
-    assert [found.shape[1] for found in maps] == network.encoder.channels
+    assert [one.shape[2:] for one in maps] == [(64 // stride, 96 // stride) for stride in (2, 4, 8, 16, 32)]
+    assert [one.shape[1] for one in maps] == network.encoder.channels
     assert {norm.momentum for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)} == {0.1}
 
 
@@ -138,17 +131,19 @@ class TestEncoderWeights:
             }
         elif layout == "encoder":
             features = timm.create_model(name, features_only=True)
-            own = {entry.replace(".", "_"): entry for entry in features.state_dict()}
+            names = {entry.replace(".", "_"): entry for entry in features.state_dict()}
             state = {
-                own[key]: value for entry, value in state.items() if (key := entry.replace(".", "_")) in own
+                names[key]: value
+                for entry, value in state.items()
+                if (key := entry.replace(".", "_")) in names
             }
         network = TimmUNet(name, self.save(state, tmp_path)).eval()
         images = torch.rand(1, 3, 64, 96)
         with torch.no_grad():
             maps = network.encoder(images)
             expected = self.rounded(whole).forward_intermediates(images, intermediates_only=True)
-        for found, reference in zip(maps[-len(expected) :], expected, strict=True):
-            torch.testing.assert_close(found, reference)
+        for one, reference in zip(maps[-len(expected) :], expected, strict=True):
+            torch.testing.assert_close(one, reference)
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
     @pytest.mark.parametrize("whole", [True, False], ids=["whole model", "features alone"])
@@ -168,8 +163,8 @@ class TestEncoderWeights:
                 hidden = stage(hidden)
                 expected.append(hidden)
             maps = network.encoder(images)
-        for found, place in zip(maps, (1, 2, 3, 5, 7), strict=True):
-            torch.testing.assert_close(found, expected[place])
+        for one, stage in zip(maps, (1, 2, 3, 5, 7), strict=True):
+            torch.testing.assert_close(one, expected[stage])
 
     def test_weights_that_are_loaded_later_count(self, tmp_path: Path) -> None:
         """TinyViT's cached attention biases are those of the weights in use."""

@@ -1,6 +1,6 @@
-"""The one tester that every network goes through.
+"""Tester that every network goes through.
 
-A network's test file subclasses `NetworkTester` as `Test<Network>` and fills in the class attributes; checks
+A network's test file subclasses ``NetworkTester`` as ``Test<Network>`` and fills in the class attributes; checks
 of what only that network does follow as further methods or functions.
 """
 

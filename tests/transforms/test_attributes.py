@@ -99,8 +99,8 @@ def test_official_files_beside_each_other(tmp_path: Path) -> None:
         Image.fromarray(np.full((2, 2), 255 * (value % 2), dtype=np.uint8)).save(
             tmp_path / f"x_attribute_{name}.png"
         )
-    for given in ("x.png", "x_attribute_b.png"):
-        label = LoadMaskd(attributes=NAMES)({"label": str(tmp_path / given)})["label"]
+    for name in ("x.png", "x_attribute_b.png"):
+        label = LoadMaskd(attributes=NAMES)({"label": str(tmp_path / name)})["label"]
         assert label.sum(dim=(1, 2)).tolist() == [0, 4, 0]
 
 

@@ -98,12 +98,12 @@ def test_photo_and_label_stay_aligned(padding: str, crop_size: tuple[int, int] |
 def test_known_rotation_and_magnification() -> None:
     augment = BatchAugment(flip=False, rotate=180, scale=(2, 2))
     maps = [_affine_of(photo) for photo in augment({"image": _ramps(16)}, _generator())["image"]]
-    for found in maps:
-        linear = found[:, :2] * 2  # the map shows half the side at magnification 2
+    for affine in maps:
+        linear = affine[:, :2] * 2  # the map shows half the side at magnification 2
         np.testing.assert_allclose(linear @ linear.T, np.eye(2), atol=1e-3)
         assert np.linalg.det(linear) == pytest.approx(1, abs=1e-3)
-        np.testing.assert_allclose(found[:, 2], 0, atol=1e-3)
-    assert np.std([found[0, 1] for found in maps]) > 0.2
+        np.testing.assert_allclose(affine[:, 2], 0, atol=1e-3)
+    assert np.std([affine[0, 1] for affine in maps]) > 0.2
 
 
 def test_crops_are_whole_windows() -> None:
@@ -232,15 +232,15 @@ def _parameters(photos: list[torch.Tensor]) -> np.ndarray:
     """Read back (N, 7): flip in x and y, angle, magnification, shift in x and y, skew."""
     rows = []
     for photo in photos:
-        found = _affine_of(photo)
-        linear = found[:, :2]
+        affine = _affine_of(photo)
+        linear = affine[:, :2]
         determinant = np.linalg.det(linear)
         # the photo is flipped first, so the flip stands leftmost; angles stay below 90 degrees
         flip_x, flip_y = np.sign(linear[0, 0]), np.sign(linear[1, 1])
         flip = np.diag([flip_x, flip_y])
         unflipped = flip @ linear
         angle = math.atan2(unflipped[1, 0] - unflipped[0, 1], unflipped[0, 0] + unflipped[1, 1])
-        shift = np.linalg.solve(linear, found[:, 2]) * math.sqrt(abs(determinant))
+        shift = np.linalg.solve(linear, affine[:, 2]) * math.sqrt(abs(determinant))
         skew = (unflipped[:, 0] @ unflipped[:, 1]) / abs(determinant)
         rows.append(
             [
@@ -298,9 +298,9 @@ def test_geometry_is_distributed_as_in_the_dictionary_transforms(
 def test_geometry_keeps_to_its_ranges(
     both: tuple[np.ndarray, np.ndarray], column: int, low: float, high: float
 ) -> None:
-    for found in both:
+    for parameters in both:
         # the shear's turn adds to the angle, and its square to the shift
-        values = found[:, column]
+        values = parameters[:, column]
         slack = 0.03 * (high - low)
         assert low - slack <= values.min()
         assert values.max() <= high + slack
@@ -342,7 +342,7 @@ def test_hue_is_one_turn_about_the_gray_axis_in_both() -> None:
         np.testing.assert_allclose(turned[:, 0], luma, atol=0.01)
         np.testing.assert_allclose(turned[:, 1:].norm(dim=1), length, rtol=1e-3)
         angles.append((torch.atan2(turned[:, 2], turned[:, 1]) - begin).double().numpy())
-    for found in angles:
-        assert np.abs(found).max() <= 2 * math.pi * 0.1 + 1e-3
-        assert np.ptp(found) > 0.95 * 4 * math.pi * 0.1
+    for turns in angles:
+        assert np.abs(turns).max() <= 2 * math.pi * 0.1 + 1e-3
+        assert np.ptp(turns) > 0.95 * 4 * math.pi * 0.1
     _assert_same_moments(*angles)

@@ -110,10 +110,10 @@ def test_load_fit_collate_restore_is_aligned(
         assert restored.shape == (1, height, width)
         assert restored.meta["filename_or_obj"] == item["image"].meta["filename_or_obj"]
         truth = _ellipse(height, width)
-        found = restored.numpy()[0] >= 0.5
-        assert _jaccard(found, truth == 1) > 0.97
+        predicted = restored.numpy()[0] >= 0.5
+        assert _jaccard(predicted, truth == 1) > 0.97
         # no shift: the centres of gravity agree to a twentieth of a pixel of the canvas
-        offset = np.argwhere(found).mean(0) - np.argwhere(truth).mean(0)
+        offset = np.argwhere(predicted).mean(0) - np.argwhere(truth).mean(0)
         assert np.abs(offset * 96 / np.array([height, width])).max() < 0.05
 
 
@@ -132,9 +132,9 @@ def test_a_linear_ramp_comes_back(tmp_path: Path) -> None:
 
 def test_restored_by_its_own_geometry(tmp_path: Path) -> None:
     item = Fitd(size=(32, 32))(LoadMaskd()(LoadPhotod()(_files(tmp_path, 40, 60))))
-    own = MetaTensor(torch.rand(2, 32, 32), meta=dict(item["image"].meta))
-    assert RestoreSized(ref=None)({"pred": own})["pred"].shape == (2, 40, 60)
-    half = own.to(torch.bfloat16)
+    pred = MetaTensor(torch.rand(2, 32, 32), meta=dict(item["image"].meta))
+    assert RestoreSized(ref=None)({"pred": pred})["pred"].shape == (2, 40, 60)
+    half = pred.to(torch.bfloat16)
     assert RestoreSized(ref=None)({"pred": half})["pred"].dtype == torch.float32
 
 

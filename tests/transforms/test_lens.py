@@ -93,8 +93,8 @@ def test_crop_fit_restore_is_aligned(tmp_path: Path, aspect: str, reduce_to: int
     item["pred"] = item["label"].float()
     restored = RestoreSized()(item)["pred"].numpy()
     assert restored.shape == (1, 407, 611)
-    found = restored[0] >= 0.5
-    assert (found & lesion).sum() / (found | lesion).sum() > 0.96
+    predicted = restored[0] >= 0.5
+    assert (predicted & lesion).sum() / (predicted | lesion).sum() > 0.96
     assert not restored[0, :30].any()  # what was cropped away is background
 
 

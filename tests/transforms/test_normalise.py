@@ -63,5 +63,5 @@ def test_errors() -> None:
 def test_what_was_normalised_is_shown_in_its_own_colours() -> None:
     photo = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
     assert torch.equal(denormalise_photo(normalise_photo(photo)), photo)
-    own = {"mean": [0.7, 0.6, 0.5], "std": [0.1, 0.2, 0.3]}
-    assert torch.equal(denormalise_photo(normalise_photo(photo, **own), **own), photo)
+    statistics = {"mean": [0.7, 0.6, 0.5], "std": [0.1, 0.2, 0.3]}
+    assert torch.equal(denormalise_photo(normalise_photo(photo, **statistics), **statistics), photo)

@@ -77,7 +77,7 @@ def test_fill_holes_literal() -> None:
     before = _mask(".####", ".#..#", ".####", "#...#", "##.##")
     after = _mask(".####", ".####", ".####", "#...#", "##.##")
     assert torch.equal(_run(FillHolesd(), before), after)
-    # a diagonal gap doesn't open a hole; the photo's border does
+    # a diagonal gap does not open a hole; the photo's border does
     assert torch.equal(_run(FillHolesd(), _mask(".#.", "#.#", ".#.")), _mask(".#.", "###", ".#."))
     assert torch.equal(_run(FillHolesd(), _mask("#.#", "###")), _mask("#.#", "###"))
 

@@ -73,15 +73,15 @@ def test_one_step_is_the_two(threshold: Any, extent: Any, content: Any) -> None:
     fused = fuse_restoring(steps)
     assert [type(step) for step in fused.transforms] == [RestoreMaskd, FillHolesd]
     assert len(steps.transforms) == 3
-    given = item(3 if isinstance(threshold, list) else 1, extent, content)
-    expected, found = steps(given), fused(given)
-    assert set(found) == set(expected)
+    items = item(3 if isinstance(threshold, list) else 1, extent, content)
+    expected, result = steps(items), fused(items)
+    assert set(result) == set(expected)
     for key in ("pred", "uncertainty"):
-        assert found[key].dtype == expected[key].dtype
-        assert torch.equal(found[key].as_tensor(), expected[key].as_tensor())
+        assert result[key].dtype == expected[key].dtype
+        assert torch.equal(result[key].as_tensor(), expected[key].as_tensor())
         for name in ("original_size", "extent", "filename_or_obj"):
-            assert found[key].meta[name] == expected[key].meta[name]
-    assert found["pred"].shape[-2:] == (300, 400)
+            assert result[key].meta[name] == expected[key].meta[name]
+    assert result["pred"].shape[-2:] == (300, 400)
 
 
 def test_steps_apart_stay_apart() -> None:

@@ -21,8 +21,11 @@ def test_entropy_in_bits() -> None:
 
 
 def test_a_map_of_the_networks_own_stays() -> None:
-    own = torch.ones(1, 1, 1)
-    assert Entropyd("pred")({"pred": torch.zeros(1, 1, 1), "uncertainty": own})["uncertainty"] is own
+    uncertainty = torch.ones(1, 1, 1)
+    assert (
+        Entropyd("pred")({"pred": torch.zeros(1, 1, 1), "uncertainty": uncertainty})["uncertainty"]
+        is uncertainty
+    )
 
 
 def test_heat_map_keeps_its_numbers(tmp_path: Path) -> None:

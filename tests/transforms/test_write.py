@@ -114,8 +114,8 @@ def test_orientation_from_photo_to_file(tmp_path: Path, orientation: int) -> Non
 def test_monai_label_drops_the_writer_and_gets_the_mask_upright(tmp_path: Path) -> None:
     """MONAI Label leaves out every SaveImaged and writes through ITK, transposed, as MONAI's readers are."""
     transforms = [SaveMaskd(output_dir=tmp_path), Transposed("pred", (0, 2, 1)), SqueezeDimd("pred", dim=0)]
-    kept = [transform for transform in transforms if not isinstance(transform, SaveImaged)]
-    assert len(kept) == 2
-    result = Compose(kept)({"pred": _pred(MASK[None], "a.jpg")})["pred"].numpy()
+    others = [transform for transform in transforms if not isinstance(transform, SaveImaged)]
+    assert len(others) == 2
+    result = Compose(others)({"pred": _pred(MASK[None], "a.jpg")})["pred"].numpy()
     itk.imwrite(itk.image_from_array(result.transpose().copy()), str(tmp_path / "label.png"))
     assert np.array_equal(read_mask(tmp_path / "label.png"), MASK)
