@@ -77,7 +77,8 @@ def _read(text: Typed, kinds: set[Any]) -> Any:
     value = DefaultParseValue(text)
     if str not in kinds or value is None or isinstance(value, bool):  # True: an option without a value
         return value
-    other = kinds != {str} and (not isinstance(value, int | float) or str(value) == text)
+    number = isinstance(value, int | float)
+    other = kinds != {str} and (not number or (type(value) in kinds and str(value) == text))
     return value if other else _plain(text)
 
 

@@ -22,7 +22,7 @@ def run_study(
     gpus_per_run: float | None = None,
     minutes: float | None = None,
     tracking: str = "none",
-    dataset_dir: str | None = None,
+    dataset_dir: str | Sequence[str] | None = None,
     runs: str = "runs/ablations",
     variants: str | Sequence[str] | None = None,
     rates: str | Sequence[float] | None = None,
@@ -45,7 +45,7 @@ def run_study(
         gpus_per_run: share of a GPU that a run takes, such as 0.25 for four runs side by side on each.
         minutes: after which it ends; a run that would not be done by then is left for the next time.
         tracking: none, or mlflow.
-        dataset_dir: folder that ``dermaseg prepare`` wrote.
+        dataset_dir: folder that ``dermaseg prepare`` wrote, or a list of them.
         runs: folder of the studies' run folders; ``dermaseg study report`` reads it.
         variants: names separated by commas, of those to run.
         rates: learning rates of the study learning_rate, such as "1e-4 3e-4 1e-3".

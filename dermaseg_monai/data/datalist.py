@@ -69,14 +69,25 @@ def load_datalist(
     return items
 
 
-def fold_count(dataset_dir: str | os.PathLike[str]) -> int:
-    """How many folds a prepared folder has; 0 where it was prepared without.
+def fold_count(dataset_dir: Folders) -> int:
+    """How many folds a prepared folder has, or each of several at least; 0 where one was prepared without.
 
     Raises:
         InputError: the folder is not prepared.
     """
-    folds = _read(Path(dataset_dir).expanduser().absolute() / DATALIST_NAME).get("folds", [])
-    return len(folds) if isinstance(folds, list) else 0
+    folders = absolute(dataset_dir)
+    lists = [
+        _read(Path(folder) / isic2018.DATALIST_NAME).get("folds", [])
+        for folder in ([folders] if isinstance(folders, str) else folders)
+    ]
+    return min(len(folds) if isinstance(folds, list) else 0 for folds in lists)
+
+
+def absolute(dataset_dir: Folders) -> str | list[str]:
+    """The same folder, or list of them, from wherever it is looked at."""
+    if isinstance(dataset_dir, str | os.PathLike):
+        return os.path.abspath(os.path.expanduser(dataset_dir))
+    return [os.path.abspath(os.path.expanduser(folder)) for folder in dataset_dir]
 
 
 def cache_folder(dataset_dir: Folders) -> str:

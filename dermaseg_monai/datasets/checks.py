@@ -164,18 +164,20 @@ def _place(content: Path | bytes, output: Path, name: str) -> FileStamp:
     try:
         if isinstance(content, bytes):
             temporary.write_bytes(content)
+            crc = zlib.crc32(content)
         else:
-            _copy(content, temporary)
+            crc = _copy(content, temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return stamp(output, name)
+    return stamp(output, name, crc)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> int:
     """Copy the bytes; file systems that can (XFS, Btrfs) share them until one of the files changes.
 
-    A hard link would let a stroke of the brush on the stored mask change the original.
+    Gives the CRC-32 of what was copied. A hard link would let a stroke of the brush on the stored mask change the
+    original.
     """
     with source.open("rb") as original, target.open("wb") as copy:
         try:
@@ -186,3 +188,5 @@ def _copy(source: Path, target: Path) -> None:
             copy.seek(0)
             copy.truncate()
             shutil.copyfileobj(original, copy)
+        original.seek(0)
+        return zlib.crc32(original.read())

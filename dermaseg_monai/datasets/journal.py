@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -56,11 +56,12 @@ class Record:
     notes: list[tuple[str, str]] = field(default_factory=list)
 
 
-def stamp(output: Path, name: str) -> FileStamp:
-    """The stamp of a file of the prepared folder as it is now."""
+def stamp(output: Path, name: str, crc: int | None = None) -> FileStamp:
+    """The stamp of a file of the prepared folder as it is now; ``crc`` is its CRC-32 where that is known."""
     path = output / name
     status = path.stat()
-    return FileStamp(name, status.st_size, status.st_mtime_ns, zlib.crc32(path.read_bytes()))
+    crc = zlib.crc32(path.read_bytes()) if crc is None else crc
+    return FileStamp(name, status.st_size, status.st_mtime_ns, crc)
 
 
 def read_journal(path: Path) -> dict[str, Record]:
@@ -87,7 +88,7 @@ def read_journal(path: Path) -> dict[str, Record]:
 
 def line_of(record: Record) -> str:
     """A record as a line of the journal."""
-    return json.dumps(asdict(record)) + "\n"
+    return json.dumps(vars(record)) + "\n"
 
 
 def write_journal(path: Path, records: Mapping[str, Record]) -> None:

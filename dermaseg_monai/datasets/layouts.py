@@ -141,12 +141,9 @@ def recognise(files: Iterable[SourceFile], source: object, name: str | None = No
             known = ", ".join(layout.name for layout in LAYOUTS)
             raise InputError(f"there is no layout {name!r}; the ones known are {known}.")
         return chosen
-    names = [file.name for file in files]
-    matches = [
-        layout
-        for layout in LAYOUTS
-        if any(layout.kind_of(path) is not None for path in names if not _is_text(path))
-    ]
+    # a kind is that of the folder: each is looked at once, not each of its files
+    folders = {file.name.removesuffix(file.file_name) for file in files if not _is_text(file.file_name)}
+    matches = [layout for layout in LAYOUTS if any(map(layout.kind_of, folders))]
     if len(matches) > 1:
         matches = [layout for layout in matches if layout is not FOLDERS]
     if not matches:
@@ -187,14 +184,14 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, l
     for (section, kind), file in entries:
         if kind == "image" and file.is_photo() and not isic2018.is_mask(file.file_name):
             _add(sorted_files, (section, "image"), PurePosixPath(file.file_name).stem, file)
-        elif kind == "image" and not isic2018.is_mask(file.file_name) and not _is_text(file.name):
+        elif kind == "image" and not isic2018.is_mask(file.file_name) and not _is_text(file.file_name):
             passed.append(file.name)
     for (section, kind), file in entries:
         if kind == "image":
             continue
         stem = PurePosixPath(file.file_name).stem
         if not file.is_photo():
-            passed += [] if _is_text(file.name) else [file.name]
+            passed += [] if _is_text(file.file_name) else [file.name]
         elif kind == "lesion":
             photos = sorted_files.get((section, "image"), {})
             _add(sorted_files, (section, "lesion"), photo_of(stem, photos), file)
@@ -225,9 +222,8 @@ def metadata_of(layout: Layout, files: Iterable[SourceFile]) -> SourceFile | Non
     return next((file for file in files if layout.metadata and file.file_name.lower() in names), None)
 
 
-def _is_text(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(_TEXTS.match(path.name)) or path.suffix.lower() in _TEXT_SUFFIXES
+def _is_text(file_name: str) -> bool:
+    return bool(_TEXTS.match(file_name)) or file_name.lower().endswith(_TEXT_SUFFIXES)
 
 
 def _add(sorted_files: SortedFiles, key: tuple[str, str], name: str, file: SourceFile) -> None:

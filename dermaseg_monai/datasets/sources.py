@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dermaseg_monai.image_files import is_photo_file, is_photo_name
@@ -37,7 +38,7 @@ class SourceFile:
     archive: zipfile.ZipFile | None = None
     member: zipfile.ZipInfo | None = None
 
-    @property
+    @cached_property
     def file_name(self) -> str:
         """The last part of the name, with any Windows path cut off."""
         return PureWindowsPath(self.name).name

@@ -249,4 +249,4 @@ def _decode_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         gray = to_8_bit(np.array(image))
         return np.repeat(gray[..., None], 3, axis=-1)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from dermaseg_monai.data.datalist import Folders, absolute
 from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.executors import Outcome, places, run_locally, run_on_ray
 from dermaseg_monai.studies.pace import Estimate, Pace, duration, expected, paces
@@ -31,7 +30,7 @@ class Batch:
     """How the runs of a plan are executed.
 
     Attributes:
-        dataset_dir: prepared folder.
+        dataset_dir: prepared folder, or a list of them.
         device: such as ``cpu`` or ``cuda:1``; None for every GPU, or the CPU where there is none.
         executor: ``local`` or ``ray``.
         ray_address: of a Ray cluster; None for this machine.
@@ -46,7 +45,7 @@ class Batch:
             nodes of a Ray cluster have is not known here.
     """
 
-    dataset_dir: str
+    dataset_dir: Folders
     device: str | None = None
     executor: str = "local"
     ray_address: str | None = None
@@ -73,7 +72,7 @@ class Batch:
 
     def execute(self, runs: Sequence[Run]) -> Iterator[Outcome]:
         """Yield each run with its record, as it ends."""
-        settings = Settings(os.fspath(Path(self.dataset_dir).absolute()), self.device, limit=self.limit)
+        settings = Settings(str(absolute(self.dataset_dir)), self.device, limit=self.limit)
         if self.executor == "ray":
             return run_on_ray(runs, settings, self.ray_address, self.cpus_per_run, self.gpus_per_run)
         return run_locally(runs, settings, self.cpus_per_run, self.gpus_per_run)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dermaseg_monai.data.datalist import fold_count
+from dermaseg_monai.data.datalist import Folders, fold_count
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.plan import Run
 from dermaseg_monai.studies.results import LESION_SCORES
@@ -20,13 +20,13 @@ from dermaseg_monai.utils.files import read_table, write_text
 NAME = "cross_validation"
 
 
-def cross_validation(bundle: str, folds: int | None, dataset_dir: str | None) -> Study:
+def cross_validation(bundle: str, folds: int | None, dataset_dir: Folders | None) -> Study:
     """The study whose variants are the folds of a prepared folder.
 
     Args:
         bundle: name or folder.
         folds: how many there are; None for those of the prepared folder.
-        dataset_dir: the prepared folder; None to plan without it.
+        dataset_dir: the prepared folder, or a list of them; None to plan without it.
 
     Returns:
         The study, called ``cross_validation_<bundle>``, with a variant ``fold_0``, ``fold_1`` ... for each fold.

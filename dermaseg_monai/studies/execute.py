@@ -39,7 +39,7 @@ class Settings:
     """What is the same for every run of a batch, and no part of what it computes.
 
     Attributes:
-        dataset_dir: prepared folder.
+        dataset_dir: prepared folder, or a list of them, as the command line takes it.
         device: such as ``cpu`` or ``cuda:1``; None for the config's own choice.
         environ: variables of the process that trains, besides the present ones.
         lock_wait: seconds to wait for a run that another process is at.

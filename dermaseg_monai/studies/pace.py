@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from dermaseg_monai.studies.plan import Run, is_trained
@@ -53,7 +53,9 @@ class Pace:
 
 def work(train: Mapping[str, Any]) -> float:
     """What the time of an epoch grows with: the pixels of its images, by the config of a training."""
-    images = float(train["data_fraction"]) + _VALIDATION * _FORWARD_SHARE / int(train["val_interval"])
+    share = train["data_fraction"]  # of several folders a list
+    images = mean(share) if isinstance(share, list) else share
+    images += _VALIDATION * _FORWARD_SHARE / int(train["val_interval"])
     return images * math.prod(train["image_size"])
 
 

@@ -11,6 +11,7 @@ import torch
 
 from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.studies.batch import Batch, run_batch
+from dermaseg_monai.studies.pace import work
 from dermaseg_monai.studies.plan import is_trained, plan_runs, write_study
 from dermaseg_monai.studies.study_file import find_study, load_study
 from dermaseg_monai.utils.errors import InputError
@@ -119,6 +120,26 @@ def test_earlier_variants_stay_in_study_json(tmp_path: Path) -> None:
     assert [variant["name"] for variant in content["variants"]] == ["b", "c", "a"]
     assert content["seeds"] == [0, 1, 2]
     assert STUDY["bundle"] == content["variants"][0]["bundle"]
+
+
+def test_several_folders_are_one_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (write_dataset(tmp_path / name) for name in ("first", "second"))
+    datalist = second / "datalist.json"
+    datalist.write_text(datalist.read_text().replace('"id": "disc', '"id": "other'))
+    given: list[str] = []
+
+    def wait(children: Any, words: list[str], *_: Any, **__: Any) -> int:
+        given.extend(words)
+        return 0
+
+    monkeypatch.setattr("dermaseg_monai.studies.execute.Children.wait", wait)
+    overrides = {**STUDY["overrides"], "data_fraction": [0.5, 1.0]}
+    (run, _) = plan_runs(load_study(write_file(tmp_path, overrides=overrides)), tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    run_batch([run], Batch(["first", "second"], device="cpu"))
+    assert given[given.index("--dataset_dir") + 1] == str([str(first), str(second)])
+    half = {"data_fraction": [0.5, 1.0], "val_interval": 1, "image_size": [2, 2]}
+    assert work(half) == work({**half, "data_fraction": 0.75})
 
 
 def test_a_device_that_is_none(tmp_path: Path) -> None:
