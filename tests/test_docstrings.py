@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("networks", "losses", "metrics", "transforms", "inferers")
+PACKAGES = ("networks", "losses", "metrics", "optimizers", "transforms", "inferers")
 
 
 def public(package: str) -> list[Any]:

@@ -21,7 +21,7 @@ FLOORS = (
     ("visualize", "sharing"),
     ("bundle",),
     ("data",),
-    ("networks", "losses", "metrics", "transforms"),
+    ("networks", "losses", "metrics", "optimizers", "transforms"),
     ("datasets",),
     ("image_files",),
     ("utils",),

@@ -34,7 +34,7 @@ _VERBATIM = {
 _ENCODER = {
     "encoder_start": "$weights.encoder_start(@encoder_weights, @start_from, @ckpt_dir, flags.is_on(@resume))",
     "encoder_rate": 1.0,
-    "optimizer#params": "$engines.parameter_groups(@network, @optimizer#lr * @encoder_rate)",
+    "optimizer#params": "$optimizers.parameter_groups(@network, @optimizer#lr * @encoder_rate)",
     "+recipe": {"encoder_rate": "@encoder_rate"},
 }
 """What train.json of a bundle with a pretrained encoder has beside the start's weights."""

@@ -12,9 +12,9 @@ from monai.utils.enums import CommonKeys as Keys
 
 from dermaseg_monai.engines.cuda_graph import GraphedStep, Step
 from dermaseg_monai.engines.malloc import keep_freed_memory
-from dermaseg_monai.engines.optimizer import use_fused_kernel
 from dermaseg_monai.engines.out_of_memory import in_parts, joined
 from dermaseg_monai.handlers.step_events import StepEvents
+from dermaseg_monai.optimizers import use_fused_kernel
 from dermaseg_monai.utils.distributed import share_buffers, world_size
 from dermaseg_monai.utils.precision import autocast, half_dtype
 

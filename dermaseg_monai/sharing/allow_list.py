@@ -25,6 +25,7 @@ OWN_MODULES = (
     "dermaseg_monai.losses",
     "dermaseg_monai.metrics",
     "dermaseg_monai.networks",
+    "dermaseg_monai.optimizers",
     "dermaseg_monai.sam",
     "dermaseg_monai.transforms",
     "dermaseg_monai.utils.flags",

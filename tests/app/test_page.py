@@ -252,6 +252,7 @@ def test_clicks(place: str, photos: Path, promptable: Path) -> None:
         before = mask_of(page) > 0
         for name, expected in (("Click: add", before | part), ("Click: remove", before & ~part)):
             page.get_by_role("button", name=name).click()
+            page.mouse.click(*canvas_place(page, 0.5, -0.02))  # beside the photo: nothing happens
             page.mouse.click(*canvas_place(page, 0.5, 0.5))
             page.locator("#panel").get_by_text("Corrected by hand").wait_for()
             page.wait_for_selector("#status[data-state=done]")

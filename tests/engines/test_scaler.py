@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Events
 
 import dermaseg_monai.engines.trainer as module
-from dermaseg_monai.engines import OneCycle, Trainer
+from dermaseg_monai.engines import Trainer
 from dermaseg_monai.handlers import (
     LearningRate,
     ResumableCheckpoint,
@@ -20,6 +20,7 @@ from dermaseg_monai.handlers import (
     UpdateAverage,
     WeightAverage,
 )
+from dermaseg_monai.optimizers import OneCycle
 from tests.disc_dataset import write_dataset
 from tests.engines.test_trainer import batches, loss, network
 from tests.trainings import TINY_UNET, train

@@ -94,8 +94,10 @@ export class Stage {
     this.#after();
   }
 
-  clicked(point, label) {
-    if (this.photo?.state === "done") this.host.onclick(this.photo, [[...point, label]]);
+  clicked([x, y], label) {
+    const { photo } = this;
+    if (photo?.state !== "done" || x < 0 || y < 0 || x >= photo.width || y >= photo.height) return;
+    this.host.onclick(photo, [[x, y, label]]);
   }
 
   ruled(length) {

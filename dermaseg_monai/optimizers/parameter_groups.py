@@ -1,16 +1,13 @@
-"""Parameter groups of an optimiser, and its fused kernel."""
+"""Parameter groups of an optimiser: what decays, and at which rate."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from dermaseg_monai.utils.distributed import unwrapped
 from dermaseg_monai.utils.errors import InputError
-
-_FUSED = (Adam, AdamW, SGD)
 
 
 def parameter_groups(network: nn.Module, encoder_lr: float | None = None) -> list[dict[str, Any]]:
@@ -73,17 +70,3 @@ def parameter_groups(network: nn.Module, encoder_lr: float | None = None) -> lis
         for (in_encoder, spared), parameters in groups.items()
         if parameters
     ]
-
-
-def use_fused_kernel(optimizer: Optimizer) -> None:
-    """Let an optimiser that has a fused kernel update all parameters by it, unless its arguments chose otherwise.
-
-    Adam, AdamW and SGD have one on CPUs and GPUs. Others do not know the argument, or need it when they are built,
-    and are left as they are.
-
-    Args:
-        optimizer: changed in place, before its first step.
-    """
-    if isinstance(optimizer, _FUSED) and optimizer.defaults["fused"] is None is optimizer.defaults["foreach"]:
-        for group in optimizer.param_groups:
-            group["fused"] = True

@@ -12,8 +12,7 @@ from monai.bundle import ConfigParser
 
 from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.bundle.definition import Bundle
-from dermaseg_monai.engines import OneCycle, parameter_groups
-from dermaseg_monai.engines.optimizer import use_fused_kernel
+from dermaseg_monai.optimizers import OneCycle, parameter_groups, use_fused_kernel
 from dermaseg_monai.utils.errors import InputError
 from tests.disc_dataset import write_dataset
 from tests.trainings import TINY_UNET, config_files, history, train
