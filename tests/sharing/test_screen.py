@@ -128,7 +128,7 @@ def test_expressions_are_refused(folder: Path, expression: str) -> None:
         "import dermaseg_monai.utils.files as files",
         "import dermaseg_monai.cli.commands as command",
         "import dermaseg_monai.sharing.install as store",
-        "import torch as engines",
+        "import torch as optimizers",
         "import math as len",
         "import torch, os",
         "from os import system",
