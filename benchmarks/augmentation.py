@@ -29,13 +29,15 @@ def main(bundle: str = "lesion_mobilenetv2_unet", repeats: int = 50, json: bool 
     config = parser.loads((bundle_folder(bundle) / "configs" / "train.json").read_text())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     phantoms = [render_phantom(index, tuple(config["image_size"])) for index in range(config["batch_size"])]
-    image = torch.stack([torch.from_numpy(each.image).permute(2, 0, 1) for each in phantoms]).to(device)
-    label = torch.stack([torch.from_numpy(each.lesion)[None].to(torch.uint8) for each in phantoms]).to(device)
-    own = BatchAugment(**config["augment"])
+    image = torch.stack([torch.from_numpy(phantom.image).permute(2, 0, 1) for phantom in phantoms]).to(device)
+    label = torch.stack([torch.from_numpy(phantom.lesion)[None].to(torch.uint8) for phantom in phantoms]).to(
+        device
+    )
+    augment = BatchAugment(**config["augment"])
     sequential = by_kornia(config["augment"])
 
     def ours() -> None:
-        own({"image": image, "label": label})
+        augment({"image": image, "label": label})
 
     def theirs() -> None:
         photos, masks = sequential(image.float() / 255, label.float())

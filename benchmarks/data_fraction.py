@@ -3,7 +3,7 @@
     python benchmarks/data_fraction.py --dataset_dir PREPARED [--epochs 20] [--gpus_per_run 0.25] [--json] [--ID VALUE]
 
 ``dermaseg study run`` from the first process to the last score, one seed, in a fresh folder: every run decodes nothing
-anew (the prepared set's pixel store is built by the first), trains, validates after every epoch and is evaluated on
+anew (the prepared set's pixel cache is built by the first), trains, validates after every epoch and is evaluated on
 the test section. ``gpus_per_run`` puts runs side by side on a GPU; further ids go to every run, such as
 ``--image_size "[64,64]"``. The study is published as about five hours on an NVIDIA T4.
 """

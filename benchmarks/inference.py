@@ -41,11 +41,11 @@ def main(
     json: bool = False,
 ) -> None:
     """Measure one bundle on a folder of photos made for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        make_photos(home / "photos", photos, megapixels)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_photos(folder / "photos", photos, megapixels)
         turns = [
-            {name: in_fresh_process(measure, name, bundle, home, photos) for name in ALTERNATIVES}
+            {name: in_fresh_process(measure, name, bundle, folder, photos) for name in ALTERNATIVES}
             for _ in range(repeats)
         ]
         rows = []
@@ -66,12 +66,12 @@ def main(
         show(f"inference, {bundle}, {photos} photos of {megapixels:g} megapixels", rows, json)
 
 
-def measure(name: str, bundle: str, home: Path, photos: int) -> tuple[float, float]:
+def measure(name: str, bundle: str, folder: Path, photos: int) -> tuple[float, float]:
     """Seconds, and processor seconds of all threads, of one run of an alternative, after one to warm up."""
     run = ALTERNATIVES[name]
-    run(bundle, home, photos)
+    run(bundle, folder, photos)
     started, used = time.perf_counter(), time.process_time()
-    run(bundle, home, photos)
+    run(bundle, folder, photos)
     return time.perf_counter() - started, time.process_time() - used
 
 
@@ -90,7 +90,7 @@ def make_photos(folder: Path, count: int, megapixels: float) -> None:
         Image.fromarray(pixels).save(folder / f"{index:04d}.jpg", quality=92)
 
 
-def workflow(bundle: str, home: Path, **overrides: Any) -> ConfigWorkflow:
+def workflow(bundle: str, folder: Path, **overrides: Any) -> ConfigWorkflow:
     """The bundle's inference workflow on the photos."""
     root = bundle_folder(bundle)
     flow = ConfigWorkflow(
@@ -98,30 +98,30 @@ def workflow(bundle: str, home: Path, **overrides: Any) -> ConfigWorkflow:
         workflow_type="infer",
         logging_file=False,
         bundle_root=str(root),
-        dataset_dir=str(home / "photos"),
-        output_dir=str(home / "masks"),
+        dataset_dir=str(folder / "photos"),
+        output_dir=str(folder / "masks"),
         **overrides,
     )
     flow.initialize()
     return flow
 
 
-def same_work(bundle: str, home: Path, photos: int) -> None:
+def same_work(bundle: str, folder: Path, photos: int) -> None:
     """The bundle without the post-processing that the plain loop lacks."""
-    workflow(bundle, home, largest_component=False, fill_holes=False).run()
+    workflow(bundle, folder, largest_component=False, fill_holes=False).run()
 
 
-def shipped(bundle: str, home: Path, photos: int) -> None:
+def shipped(bundle: str, folder: Path, photos: int) -> None:
     """The bundle as users run it."""
-    workflow(bundle, home).run()
+    workflow(bundle, folder).run()
 
 
-def plain(bundle: str, home: Path, photos: int) -> None:
+def plain(bundle: str, folder: Path, photos: int) -> None:
     """One photo after the other, everything at full size."""
-    content = workflow(bundle, home).parser.get_parsed_content
+    content = workflow(bundle, folder).parser.get_parsed_content
     network, (height, width) = content("network_def").eval(), content("image_size")
-    (home / "plain").mkdir(exist_ok=True)
-    for path in sorted((home / "photos").iterdir()):
+    (folder / "plain").mkdir(exist_ok=True)
+    for path in sorted((folder / "photos").iterdir()):
         photo = Image.open(path).convert("RGB")
         small = photo.resize((width, height), Image.Resampling.BILINEAR)
         tensor = normalise_photo(torch.from_numpy(np.array(small)).permute(2, 0, 1))[None]
@@ -132,13 +132,13 @@ def plain(bundle: str, home: Path, photos: int) -> None:
                 logits.sigmoid(), size=(photo.height, photo.width), mode="bilinear", align_corners=False
             )
         mask = (full[0, 0] >= 0.5).to(torch.uint8).numpy() * 255
-        Image.fromarray(mask).save(home / "plain" / f"{path.stem}_segmentation.png")
+        Image.fromarray(mask).save(folder / "plain" / f"{path.stem}_segmentation.png")
 
 
 @torch.no_grad()
-def network_alone(bundle: str, home: Path, photos: int) -> None:
+def network_alone(bundle: str, folder: Path, photos: int) -> None:
     """The network on as many batches as the bundle runs, in the bundle's precision."""
-    content = workflow(bundle, home).parser.get_parsed_content
+    content = workflow(bundle, folder).parser.get_parsed_content
     network, batch_size = content("network").eval(), content("batch_size")
     device = content("device")
     batch = torch.zeros(batch_size, 3, *content("image_size"), device=device)
@@ -149,9 +149,9 @@ def network_alone(bundle: str, home: Path, photos: int) -> None:
         torch.cuda.synchronize()
 
 
-def command(bundle: str, home: Path, photos: int) -> None:
+def command(bundle: str, folder: Path, photos: int) -> None:
     """``dermaseg predict`` from its imports on: as shipped, with overlays and table."""
-    predict(home / "photos", home / "predicted", bundle=bundle)
+    predict(folder / "photos", folder / "predicted", bundle=bundle)
 
 
 ALTERNATIVES: dict[str, Callable[[str, Path, int], None]] = {

@@ -48,25 +48,25 @@ def main(
     items = load_datalist(dataset_dir, "validation")[:photos]
     images = list(network_inputs([Path(item["image"]) for item in items], size))
     labels = [_label(item["label"], size) for item in items]
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         onnx_export(
             "network_def",
-            filepath=str(home / "float32.onnx"),
+            filepath=str(folder / "float32.onnx"),
             ckpt_file=str(root / "models" / "model.pt"),
             meta_file=str(root / "configs" / "metadata.json"),
             config_file=str(root / "configs" / "inference.json"),
         )
-        (home / "training").mkdir()
+        (folder / "training").mkdir()
         for item in load_datalist(dataset_dir, "training"):
-            (home / "training" / Path(item["image"]).name).symlink_to(Path(item["image"]).resolve())
-        quantise(home / "float32.onnx", home / "training", home / "int8.onnx")
+            (folder / "training" / Path(item["image"]).name).symlink_to(Path(item["image"]).resolve())
+        quantise(folder / "float32.onnx", folder / "training", folder / "int8.onnx")
         network = load_weights(_network(config), str(root / "models" / "model.pt"))
         networks: dict[str, Network] = {
             "PyTorch, float32": _torch(network, amp=False),
             "PyTorch, bfloat16": _torch(network, amp=True),
-            "ONNX Runtime, float32": _onnx(home / "float32.onnx"),
-            "ONNX Runtime, int8": _onnx(home / "int8.onnx"),
+            "ONNX Runtime, float32": _onnx(folder / "float32.onnx"),
+            "ONNX Runtime, int8": _onnx(folder / "int8.onnx"),
         }
         times: dict[str, list[float]] = {name: [] for name in networks}
         scores = {}

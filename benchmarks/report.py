@@ -1,4 +1,4 @@
-"""What every benchmark prints: the machine, a table, or JSON."""
+"""Report of a benchmark: the machine and a table, or JSON."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     python benchmarks/scaling.py [--images 250] [--factors "[1,4,16]"] [--size 128] [--json]
 
-Phantoms are written once. Each size then runs in a process of its own: the store is built from the files, and one
+Phantoms are written once. Each size then runs in a process of its own: the pixel cache is built from the files, and one
 augmented, normalised epoch is drawn from it, with no network, so that data and not arithmetic is measured. Memory is
-the process's own (anonymous pages, sampled every 5 ms), without what the libraries took before; the store's pages
-belong to the system's file cache, which gives them back when others need the room.
+the process's own (anonymous pages, sampled every 5 ms), without what the libraries took before; the
+pixel cache's pages belong to the system's file cache, which gives them back when others need the room.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ def main(images: int = 250, factors: list[int] | None = None, size: int = 128, j
         rows = []
         for factor in factors:
             words = [sys.executable, __file__, "one", folder, str(images * factor), str(size)]
-            done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-            rows.append(json_module.loads(done.stdout.splitlines()[-1]))
+            ended = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json_module.loads(ended.stdout.splitlines()[-1]))
     show(f"scaling, {size} px phantoms", rows, json)
 
 
-def one(home: str, images: int, size: int) -> None:
-    """Build the store of ``images`` phantoms and draw one augmented epoch."""
+def one(folder: str, images: int, size: int) -> None:
+    """Build the pixel cache of ``images`` phantoms and draw one augmented epoch."""
     from monai.transforms import Compose
 
     from dermaseg_monai.data.resident import BatchLoader, ResidentDataset
     from dermaseg_monai.transforms import BatchAugment, Fitd, LoadMaskd, LoadPhotod, NormalisePhotod
 
-    photos = sorted(Path(home).glob("official/*Input/*.jpg"))[:images]
-    masks = Path(home) / "official" / "ISIC2018_Task1_Training_GroundTruth"
+    photos = sorted(Path(folder).glob("official/*Input/*.jpg"))[:images]
+    masks = Path(folder) / "official" / "ISIC2018_Task1_Training_GroundTruth"
     items = [{"image": str(path), "label": str(masks / f"{path.stem}_segmentation.png")} for path in photos]
     keys = ("image", "label")
     transform = Compose([LoadPhotod("image"), LoadMaskd("label"), Fitd(keys, (size, size))])
-    dataset = ResidentDataset(items, transform, f"{home}/cache{images}")
+    dataset = ResidentDataset(items, transform, f"{folder}/cache{images}")
     loader = BatchLoader(dataset, 24, NormalisePhotod("image"), BatchAugment(rotate=180), shuffle=True)
 
     before = _own_memory()
@@ -64,7 +64,7 @@ def one(home: str, images: int, size: int) -> None:
         ended = time.perf_counter()
     row = {
         "images": len(items),
-        "store MiB": stored / 2**20,
+        "pixel cache MiB": stored / 2**20,
         "decode s": decoded - started,
         "epoch s": ended - decoded,
         "peak memory MiB": peak() - before,

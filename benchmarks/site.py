@@ -97,8 +97,8 @@ def time_answers(page: Page, photo: Path, clicks: bool) -> None:
     box = page.locator(".pane canvas").first.bounding_box()
     assert box is not None
     for title, share in (("the first click, with the networks' loading", 0.4), ("the next", 0.6)):
-        place = (box["x"] + box["width"] * share, box["y"] + box["height"] * share)
-        print(f"{title}: {seconds(page, 'click', *place):.2f} s", flush=True)
+        position = (box["x"] + box["width"] * share, box["y"] + box["height"] * share)
+        print(f"{title}: {seconds(page, 'click', *position):.2f} s", flush=True)
 
 
 def segmented(page: Page, photos: list[Path]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, str]]]:

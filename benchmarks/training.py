@@ -30,7 +30,7 @@ from typing import Any
 
 import fire
 import torch
-from fresh_process import in_fresh_process as in_fresh_process
+from fresh_process import in_fresh_process
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from report import show
@@ -67,14 +67,14 @@ def measure(
     json: bool = False,
 ) -> None:
     """Measure one bundle."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         overrides: dict[str, Any] = {"image_size": size} if size else {}
         if dataset_dir is None:
-            write_phantoms(home / "official", count=round(images / 0.7) + 2)
-            prepare(home / "official", home / "prepared")
+            write_phantoms(folder / "official", count=round(images / 0.7) + 2)
+            prepare(folder / "official", folder / "prepared")
         else:
-            (home / "prepared").symlink_to(Path(dataset_dir).absolute())
+            (folder / "prepared").symlink_to(Path(dataset_dir).absolute())
             overrides["data_fraction"] = images / len(load_datalist(dataset_dir, "training"))
         overrides |= {"batch_size": batch_size} if batch_size else {}
         eager = overrides | {"cuda_graph": False}
@@ -100,9 +100,9 @@ def measure(
         for turn in range(repeats):
             for name, (maker, arguments) in makers.items():
                 print(f"{turn + 1} of {repeats}: {name} ...", file=sys.stderr)
-                call = partial(maker, bundle, home, epochs, *arguments)
+                call = partial(maker, bundle, folder, epochs, *arguments)
                 speeds[name].append(in_fresh_process(call) if apart else call())
-        medians = {name: statistics.median(each) for name, each in speeds.items()}
+        medians = {name: statistics.median(values) for name, values in speeds.items()}
         first = next(iter(medians.values()))
         rows = [
             {"what": name, "images/s": speed, "share of the first": speed / first}
@@ -112,17 +112,17 @@ def measure(
 
 
 def build(
-    bundle: str, home: Path, epochs: int, overrides: dict[str, Any], names: list[str]
+    bundle: str, folder: Path, epochs: int, overrides: dict[str, Any], names: list[str]
 ) -> ConfigWorkflow:
     """The workflow of a bundle in a fresh output folder."""
-    folder = bundle_folder(bundle)
-    output = tempfile.mkdtemp(dir=home)
+    root = bundle_folder(bundle)
+    output = tempfile.mkdtemp(dir=folder)
     flow = ConfigWorkflow(
-        [str(folder / "configs" / f"{name}.json") for name in names],
+        [str(root / "configs" / f"{name}.json") for name in names],
         workflow_type="train",
         logging_file=False,
-        bundle_root=str(folder),
-        dataset_dir=str(home / "prepared"),
+        bundle_root=str(root),
+        dataset_dir=str(folder / "prepared"),
         ckpt_dir=f"{output}/models",
         output_dir=output,
         max_epochs=epochs + 1,
@@ -134,9 +134,9 @@ def build(
     return flow
 
 
-def workflow(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], names: list[str]) -> float:
+def workflow(bundle: str, folder: Path, epochs: int, overrides: dict[str, Any], names: list[str]) -> float:
     """Images per second of ``monai.bundle run training``, from epoch start to epoch end without validation."""
-    flow = build(bundle, home, epochs, overrides, names)
+    flow = build(bundle, folder, epochs, overrides, names)
     trainer = flow.trainer
     times: list[float] = []
     started = [0.0]
@@ -156,11 +156,11 @@ def workflow(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], na
     return seen / statistics.median(times[1:])
 
 
-def bare(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], keep: bool = False) -> float:
+def bare(bundle: str, folder: Path, epochs: int, overrides: dict[str, Any], keep: bool = False) -> float:
     """Images per second of the step alone, on one normalised batch."""
     if keep:
         keep_freed_memory()
-    content = build(bundle, home, epochs, overrides, ["train"]).parser.get_parsed_content
+    content = build(bundle, folder, epochs, overrides, ["train"]).parser.get_parsed_content
     network, loss, optimizer, device = (content(name) for name in ("network", "loss", "optimizer", "device"))
     amp, loader = content("amp"), content("train#dataloader")
 
@@ -219,9 +219,9 @@ class Files(Dataset):
         return self.colour(image), mask > 127
 
 
-def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], workers: int) -> float:
+def plain(bundle: str, folder: Path, epochs: int, overrides: dict[str, Any], workers: int) -> float:
     """Images per second of a plain PyTorch loop over a DataLoader."""
-    flow = build(bundle, home, epochs, overrides, ["train"])
+    flow = build(bundle, folder, epochs, overrides, ["train"])
     content = flow.parser.get_parsed_content
     size, batch_size, device, loss = (
         content(name) for name in ("image_size", "batch_size", "device", "loss")
@@ -234,7 +234,7 @@ def plain(bundle: str, home: Path, epochs: int, overrides: dict[str, Any], worke
         network = content("network_def").to(device)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     fraction = content("data_fraction")
-    dataset = Files(load_datalist(home / "prepared", "training", fraction=fraction), list(size))
+    dataset = Files(load_datalist(folder / "prepared", "training", fraction=fraction), list(size))
     loader = DataLoader(
         dataset, batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=True
     )

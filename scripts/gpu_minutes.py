@@ -116,12 +116,14 @@ def main(
             options = {"dataset_dir": dataset_dir, "runs": goal / "runs", "minutes": f"{left:.2f}"}
             if torch.cuda.is_available():
                 options["gpus_per_run"] = f"{share:.4f}"
-            given = [
+            arguments = [
                 text
                 for key, value in {**options, **(overrides or {})}.items()
                 for text in (f"--{key}", str(value))
             ]
-            running.append(_start(goal, task, ["-m", "dermaseg_monai", "study", "run", str(path), *given]))
+            running.append(
+                _start(goal, task, ["-m", "dermaseg_monai", "study", "run", str(path), *arguments])
+            )
     for process in running:
         process.wait()
     pack(goal)
@@ -164,7 +166,7 @@ def _bench(goal: Path, dataset_dir: str) -> None:
 def _write_study(
     goal: Path, task: str, variants: dict[str, tuple[str, dict[str, Any]]], weights: Path
 ) -> Path | None:
-    found = []
+    entries = []
     for name, (bundle, overrides) in variants.items():
         file = overrides.get("encoder_weights")
         if file is not None:
@@ -172,11 +174,11 @@ def _write_study(
                 print(f"{name} is left out: there is no {weights / file}")
                 continue
             overrides = {**overrides, "encoder_weights": str(weights / file)}
-        found.append({"name": name, "bundle": bundle, "overrides": overrides})
-    if not found:
+        entries.append({"name": name, "bundle": bundle, "overrides": overrides})
+    if not entries:
         return None
     path = goal / f"gpu_minutes_{task}.json"
-    path.write_text(json.dumps({"seeds": [0], "variants": found}, indent=2))
+    path.write_text(json.dumps({"seeds": [0], "variants": entries}, indent=2))
     return path
 
 
@@ -188,8 +190,8 @@ def pack(goal: Path) -> None:
     with tarfile.open(target / "results.tar.gz", "w:gz") as archive:
         for path in sorted(goal.rglob("*")):
             inside = path.relative_to(goal)
-            told = path.suffix in {".json", ".csv", ".log"} and inside.parts[0] != "pack"
-            if told and ("configs" not in inside.parts or inside.name == "train.json"):
+            result = path.suffix in {".json", ".csv", ".log"} and inside.parts[0] != "pack"
+            if result and ("configs" not in inside.parts or inside.name == "train.json"):
                 archive.add(path, inside)
     room = MOST - (target / "results.tar.gz").stat().st_size
     with tempfile.TemporaryDirectory() as folder:

@@ -60,9 +60,9 @@ class SlowFiles(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        for place in range(start, len(content), 100_000):
+        for position in range(start, len(content), 100_000):
             try:
-                self.wfile.write(content[place : place + 100_000])
+                self.wfile.write(content[position : position + 100_000])
             except OSError:
                 return
             time.sleep(0.02)
@@ -74,18 +74,22 @@ class SlowFiles(http.server.SimpleHTTPRequestHandler):
 class Jobs:
     """The commands; each is given the folder that it is to write to."""
 
-    def __init__(self, home: Path) -> None:
-        self.official, self.prepared, self.weights = home / "official", home / "prepared", home / "weights"
+    def __init__(self, folder: Path) -> None:
+        self.official, self.prepared, self.weights = (
+            folder / "official",
+            folder / "prepared",
+            folder / "weights",
+        )
         finish([*DERMASEG, "phantom", "--output", self.official, "--count", 60, "--size", 128])
         finish([*DERMASEG, "prepare", "--source", self.official, "--output", self.prepared])
-        finish(self.training(home / "first", epochs=1))
-        os.rename(home / "first" / "models", self.weights)
-        finish([*DERMASEG, "pack", "lesion_mobilenetv2_unet", "--output", home / "store"])
-        handler = functools.partial(SlowFiles, directory=str(home / "store"))
+        finish(self.training(folder / "first", epochs=1))
+        os.rename(folder / "first" / "models", self.weights)
+        finish([*DERMASEG, "pack", "lesion_mobilenetv2_unet", "--output", folder / "packed"])
+        handler = functools.partial(SlowFiles, directory=str(folder / "packed"))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{server.server_port}/model_info.json"
-        self.study_file = home / "two_widths.json"
+        self.study_file = folder / "two_widths.json"
         widths = {"narrow": {}, "wide": {"network_def#features": [6, 12]}}
         study = {"name": "two_widths", "bundle": "lesion_unet", "seeds": [0], "variants": widths}
         study["overrides"] = {**TINY, "max_epochs": 4, "batch_size": 4}
@@ -96,9 +100,9 @@ class Jobs:
         return [*DERMASEG, "prepare", "--source", self.official, "--output", out / "ready", "--size", 100]
 
     def training(self, out: Path, epochs: int = 12) -> list:
-        """A tiny U-Net; its pixel store is built anew."""
-        own = ["--ckpt_dir", out / "models", "--cache_dir", out / "cache", "--max_epochs", epochs]
-        return [*self._bundle("training", ["train"], out), *own, "--batch_size", 4]
+        """A tiny U-Net; its pixel cache is built anew."""
+        options = ["--ckpt_dir", out / "models", "--cache_dir", out / "cache", "--max_epochs", epochs]
+        return [*self._bundle("training", ["train"], out), *options, "--batch_size", 4]
 
     def evaluation(self, out: Path) -> list:
         """Scores and masks of the training section, the largest."""
@@ -121,7 +125,7 @@ class Jobs:
 
     def pack(self, out: Path) -> list:
         """Archives of the whole collection."""
-        return [*DERMASEG, "pack", "--all", "--output", out / "store"]
+        return [*DERMASEG, "pack", "--all", "--output", out / "packed"]
 
     def download(self, out: Path) -> list:
         """A bundle over a slow connection."""
@@ -130,8 +134,8 @@ class Jobs:
     def _bundle(self, run_id: str, configs: list[str], out: Path) -> list:
         files = "[" + ",".join(f"'{BUNDLE / 'configs' / name}.json'" for name in configs) + "]"
         words = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", files]
-        places = ["--bundle_root", BUNDLE, "--dataset_dir", self.prepared, "--output_dir", out / "output"]
-        return [*words, *places, *OPTIONS]
+        folders = ["--bundle_root", BUNDLE, "--dataset_dir", self.prepared, "--output_dir", out / "output"]
+        return [*words, *folders, *OPTIONS]
 
 
 NAMES = ["prepare", "training", "evaluation", "prediction", "embeddings", "study", "pack", "download"]
@@ -142,13 +146,13 @@ def kills(minutes: float = 10, jobs: list[str] | None = None, seed: int = 0) -> 
     rng = random.Random(seed)
     names = jobs or NAMES
     counts = {name: [0, 0, 0] for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        known = Jobs(home)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        known = Jobs(folder)
         whole = {}
         for name in names:
-            files, _ = undisturbed(getattr(known, name), home / f"first_{name}")
-            again, span = undisturbed(getattr(known, name), home / f"second_{name}")
+            files, _ = undisturbed(getattr(known, name), folder / f"first_{name}")
+            again, span = undisturbed(getattr(known, name), folder / f"second_{name}")
             counts[name][2] += files != again
             whole[name] = files, span  # the first, with cold file caches, takes longer
             print(f"{name}: {len(files)} files, written in {span:.1f} s", flush=True)
@@ -158,7 +162,7 @@ def kills(minutes: float = 10, jobs: list[str] | None = None, seed: int = 0) -> 
                 break
             expected, span = whole[name]
             delays = [rng.uniform(0, 0.8 * span) for _ in range(rng.randint(1, 3))]
-            hit, same = survives(getattr(known, name), home / f"{name}_{number}", delays, expected)
+            hit, same = survives(getattr(known, name), folder / f"{name}_{number}", delays, expected)
             counts[name] = [sum(pair) for pair in zip(counts[name], (1, hit, not same), strict=True)]
     print("job, runs, kills, different: " + "; ".join(f"{n} {r} {k} {d}" for n, (r, k, d) in counts.items()))
     sys.exit(any(different for _, _, different in counts.values()))
@@ -167,14 +171,14 @@ def kills(minutes: float = 10, jobs: list[str] | None = None, seed: int = 0) -> 
 def resumes(kills: int = 24, epochs: int = 240, seed: int = 0) -> None:
     """Kill one training many times, compare with its undisturbed twin."""
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        training = functools.partial(Jobs(home).training, epochs=epochs)
-        expected, span = undisturbed(training, home / "whole")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        training = functools.partial(Jobs(folder).training, epochs=epochs)
+        expected, span = undisturbed(training, folder / "whole")
         print(f"training: {epochs} epochs, {len(expected)} files, written in {span:.1f} s", flush=True)
         # most of them resume from something new, and the training is not at its end before the last
         delays = [rng.uniform(0, 1.5 * span / kills) for _ in range(kills)]
-        hit, same = survives(training, home / "killed", delays, expected)
+        hit, same = survives(training, folder / "killed", delays, expected)
     print(f"{hit} kills: {'same' if same else 'different'}")
     sys.exit(not same)
 
@@ -206,8 +210,8 @@ def survives(
         process.kill()
         process.wait()
     finish(words(out))
-    found = digests(out)
-    differing = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+    result = digests(out)
+    differing = sorted(key for key in result.keys() | expected.keys() if result.get(key) != expected.get(key))
     when = ", ".join(f"{hit:.2f} s" for hit in hits) or "its end"
     print(
         f"{out.name}: killed after {when}: {f'differs in {differing[:3]}' if differing else 'same'}",
@@ -230,14 +234,14 @@ def written(process: subprocess.Popen, out: Path) -> None:
 
 def state(folder: Path) -> list[tuple[str, int]]:
     """Names in a folder, at any depth, with the times of their last change."""
-    found = []
+    changes = []
     for root, _, files in os.walk(folder):
         for name in [".", *files]:
             try:
-                found.append((f"{root}/{name}", os.stat(f"{root}/{name}").st_mtime_ns))
+                changes.append((f"{root}/{name}", os.stat(f"{root}/{name}").st_mtime_ns))
             except FileNotFoundError:  # renamed meanwhile
                 continue
-    return found
+    return changes
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -245,7 +249,7 @@ def digests(folder: Path) -> dict[str, str]:
     import pandas as pd
     import torch
 
-    found = {}
+    result = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         passing = path.name == "run.json" or any(
@@ -259,15 +263,15 @@ def digests(folder: Path) -> dict[str, str]:
         elif path.name == "model.pt":
             weights = torch.load(path, weights_only=True)
             content = b"".join(value.numpy().tobytes() for value in weights.values())
-        found[name] = hashlib.sha256(content).hexdigest()
-    return found
+        result[name] = hashlib.sha256(content).hexdigest()
+    return result
 
 
 def finish(words: list) -> None:
     """Run to the end, which must be a good one."""
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, words))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    ended = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{' '.join(map(str, words))}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
 
 
 def predictions(count: int = 10_000, calls: int = 30) -> None:
@@ -281,37 +285,41 @@ def predictions(count: int = 10_000, calls: int = 30) -> None:
     from dermaseg_monai.networks import UNet
 
     settings = {**TINY, "device": "$torch.device('cpu')", "amp": False}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        (home / "photos").mkdir()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "photos").mkdir()
         torch.manual_seed(0)
-        torch.save(UNet(features=(4, 8)).state_dict(), home / "model.pt")
+        torch.save(UNet(features=(4, 8)).state_dict(), folder / "model.pt")
         rng = np.random.default_rng(0)
         for number in range(count):
             pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(home / "photos" / f"{number:06}.png")
-        bad = home / "photos" / f"{count // 2:06}.png"
+            Image.fromarray(pixels).save(folder / "photos" / f"{number:06}.png")
+        bad = folder / "photos" / f"{count // 2:06}.png"
         bad.write_bytes(bad.read_bytes()[:100])
 
-        made, done = loading._batch, [0]
+        make, photos = loading._batch, [0]
 
-        @functools.wraps(made)
+        @functools.wraps(make)
         def counted(items: list) -> dict:
-            done[0] += len(items)
-            if done[0] // 1000 != (done[0] - len(items)) // 1000:
-                print(f"{done[0]} photos: {resident():.0f} MB", flush=True)
-            return made(items)
+            photos[0] += len(items)
+            if photos[0] // 1000 != (photos[0] - len(items)) // 1000:
+                print(f"{photos[0]} photos: {resident():.0f} MB", flush=True)
+            return make(items)
 
         loading._batch = counted
         started = time.monotonic()
         BundleFolder(Path(BUNDLE)).run(
-            home / "out", dataset_dir=str(home / "photos"), ckpt_dir=folder, **settings
+            folder / "out", dataset_dir=str(folder / "photos"), ckpt_dir=str(folder), **settings
         )
         print(f"{count} photos in {time.monotonic() - started:.0f} s: {resident():.0f} MB")
-        print(f"left out: {(home / 'out' / 'failures.csv').read_text().count(chr(10)) - 1}")
+        print(f"left out: {(folder / 'out' / 'failures.csv').read_text().count(chr(10)) - 1}")
         for number in range(calls):
             predict(
-                home / "photos" / "000000.png", home / "one", bundle=str(BUNDLE), ckpt_dir=folder, **settings
+                folder / "photos" / "000000.png",
+                folder / "one",
+                bundle=str(BUNDLE),
+                ckpt_dir=str(folder),
+                **settings,
             )
             if number % 10 == 9:
                 print(

@@ -64,8 +64,8 @@ def overflow(page: Page) -> int:
 
 
 def _executable(playwright: Any) -> str:
-    own = playwright.chromium.executable_path
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None and not os.path.exists(own):
+    bundled = playwright.chromium.executable_path
+    installed = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if installed is None and not os.path.exists(bundled):
         pytest.skip("there is no Chromium: install Debian's chromium or run `playwright install chromium`")
-    return found or own
+    return installed or bundled

@@ -13,7 +13,7 @@ SECONDS = 240
 
 def run_together(function: Callable[[int, str], None], folder: Path, count: int = 2) -> None:
     """Call ``function(number, folder)`` in ``count`` processes; one that fails or takes too long ends the test."""
-    # spawned, not forked: a fork takes over the locks of threads that it doesn't have
+    # spawned, not forked: a fork takes over the locks of threads that it does not have
     context = mp.start_processes(
         function, args=(str(folder),), nprocs=count, join=False, start_method="spawn"
     )

@@ -105,17 +105,18 @@ def test_files_exist(page: Path) -> None:
 @pages
 def test_config_files_exist(page: Path) -> None:
     for name in re.findall(r"configs/(\w+\.\w+)", page.read_text(encoding="utf-8")):
-        found = list((ROOT / "bundles").glob(f"*/configs/{name}"))
-        assert found, f"{page.name}: no bundle has configs/{name}"
+        assert list((ROOT / "bundles").glob(f"*/configs/{name}")), (
+            f"{page.name}: no bundle has configs/{name}"
+        )
 
 
 @pages
 def test_overrides_are_ids_of_the_configs(page: Path) -> None:
     # MONAI takes a misspelt id without a word, so a reader would never learn of it
-    own = {"config_file", "nproc_per_node", "standalone"}
+    launcher = {"config_file", "nproc_per_node", "standalone"}
     for command in re.findall(r"monai\.bundle run .*", code_of(page)):
         files = re.findall(r"configs/(\w+)\.json", command)
-        known = own.union(*(ids_by_config()[name] for name in files))
+        known = launcher.union(*(ids_by_config()[name] for name in files))
         unknown = {name.split("#")[0] for name in re.findall(r"--([\w#]+)", command)} - known
         assert not unknown, f"{page.name}: {command.strip()} sets {unknown}"
 

@@ -58,9 +58,9 @@ def test_a_climbing_import_is_seen() -> None:
 
 
 def test_imports_go_down() -> None:
-    found = {
+    climbing = {
         str(path.relative_to(PACKAGE)): up
         for path in sorted(PACKAGE.glob("*/**/*.py"))
         if (up := climbs(path.relative_to(PACKAGE).parts[0], path.read_text(encoding="utf-8")))
     }
-    assert not found
+    assert not climbing

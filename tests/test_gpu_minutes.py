@@ -30,11 +30,11 @@ def test_a_rehearsal(tmp_path: Path) -> None:
         "overrides": overrides,
     }
     arguments = [f"--{key}={value}" for key, value in options.items()]
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=500
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("flagship is left out") == 2
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("flagship is left out") == 2
     pieces = sorted((tmp_path / "out" / "pack").glob("weights.tar.*"))
     assert len(pieces) == 1
     with tarfile.open(fileobj=io.BytesIO(b"".join(piece.read_bytes() for piece in pieces))) as archive:

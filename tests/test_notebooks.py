@@ -44,13 +44,13 @@ def test_it_runs_from_top_to_bottom(name: str, tmp_path: Path, monkeypatch: pyte
         )
         assert count == 1, f"{name} has no setting {setting}"
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    said = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     if name == "first_steps":
         assert (tmp_path / "work" / "evaluation" / "summary.json").is_file()
         assert len(list((tmp_path / "work" / "own").glob("*_segmentation.png"))) == 12
     else:
         # the second time they were found so
-        assert said.count("data_fraction: 2 of 2 runs are finished") >= 2
+        assert text.count("data_fraction: 2 of 2 runs are finished") >= 2
         assert (tmp_path / "kept" / "report" / "data_fraction" / "summary.csv").is_file()
 
 

@@ -29,8 +29,8 @@ def test_listing_the_bundles_imports_no_torch() -> None:
         "import sys, dermaseg_monai.cli.commands; from dermaseg_monai import list_bundles; list_bundles(); "
         "print(sorted({'torch', 'monai', 'numpy', 'pandas'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 def test_public_names() -> None:

@@ -26,22 +26,22 @@ TINY_UNET = {"network_def#features": [4, 8]}
 
 def config_files(bundle: str, *names: str) -> list[str]:
     """Paths of a bundle's configs; a name with a suffix is a path already."""
-    folder = bundle_folder(bundle) / "configs"
-    return [name if "." in name else str(folder / f"{name}.json") for name in names]
+    configs = bundle_folder(bundle) / "configs"
+    return [name if "." in name else str(configs / f"{name}.json") for name in names]
 
 
-def places(dataset: Path, home: Path) -> dict[str, str]:
+def folders_of(dataset: Path, folder: Path) -> dict[str, str]:
     """Where a run reads and writes."""
     return {
         "dataset_dir": str(dataset),
-        "ckpt_dir": str(home / "models"),
-        "output_dir": str(home / "output"),
+        "ckpt_dir": str(folder / "models"),
+        "output_dir": str(folder / "output"),
         "cache_dir": str(dataset / "cache"),
     }
 
 
 def train(
-    bundle: str, dataset: Path, home: Path, *configs: str, run_id: str = "training", **overrides: Any
+    bundle: str, dataset: Path, folder: Path, *configs: str, run_id: str = "training", **overrides: Any
 ) -> ConfigWorkflow:
     """Run ``training``, or what ``run_id`` names, here."""
     workflow = ConfigWorkflow(
@@ -50,7 +50,7 @@ def train(
         run_id=run_id,
         logging_file=False,
         bundle_root=str(bundle_folder(bundle)),
-        **{**places(dataset, home), **SETTINGS, **overrides},
+        **{**folders_of(dataset, folder), **SETTINGS, **overrides},
     )
     workflow.initialize()
     workflow.run()
@@ -59,10 +59,15 @@ def train(
 
 
 def command(
-    bundle: str, run_id: str, dataset: Path, home: Path, *configs: str, **overrides: Any
+    bundle: str, run_id: str, dataset: Path, folder: Path, *configs: str, **overrides: Any
 ) -> list[str]:
     """The arguments of ``python -m monai.bundle run``."""
-    options = {**places(dataset, home), **SETTINGS, **overrides, "bundle_root": str(bundle_folder(bundle))}
+    options = {
+        **folders_of(dataset, folder),
+        **SETTINGS,
+        **overrides,
+        "bundle_root": str(bundle_folder(bundle)),
+    }
     arguments = ["-m", "monai.bundle", "run", run_id, "--config_file", str(config_files(bundle, *configs))]
     return arguments + [part for key, value in options.items() for part in (f"--{key}", str(value))]
 
@@ -79,14 +84,14 @@ def start(arguments: list[str], *launcher: str) -> subprocess.Popen:
 
 
 def finish(arguments: list[str], *launcher: str) -> str:
-    """Run to the end, which must be a good one; gives what was said."""
+    """Run to the end, which must be a good one; gives its output."""
     process = start(arguments, *launcher)
     try:
-        said = process.communicate(timeout=1200)[0]
+        output = process.communicate(timeout=1200)[0]
     finally:
         process.terminate()  # a launcher takes its processes with it
-    assert process.returncode == 0, said
-    return said
+    assert process.returncode == 0, output
+    return output
 
 
 def two_processes() -> list[str]:
@@ -97,6 +102,6 @@ def two_processes() -> list[str]:
     return ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
 
 
-def history(home: Path) -> pd.DataFrame:
+def history(folder: Path) -> pd.DataFrame:
     """The columns of history.csv that do not depend on the clock, as text."""
-    return pd.read_csv(home / "output" / "history.csv", dtype=str).drop(columns="seconds")
+    return pd.read_csv(folder / "output" / "history.csv", dtype=str).drop(columns="seconds")

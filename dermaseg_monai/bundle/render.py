@@ -192,7 +192,7 @@ def _json(value: Any) -> str:
 
 
 def _readme(bundle: Bundle) -> str:
-    return template("README.md.j2").render(bundle=bundle, checkpoints=CHECKPOINTS)
+    return template("README.md.j2").render(bundle=bundle, metadata=metadata(bundle), checkpoints=CHECKPOINTS)
 
 
 @cache

@@ -10,9 +10,9 @@ from typing import Any
 from dermaseg_monai.bundle.folder import BundleFolder, check_places
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.datasets import ATTRIBUTES, SECTIONS
-from dermaseg_monai.handlers.evaluation_report import saved_attribute_case, saved_case
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.visualize import draw_attribute_panel, draw_panel
+from dermaseg_monai.visualize.saved_cases import saved_attribute_case, saved_case
 
 
 def show(

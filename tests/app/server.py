@@ -73,20 +73,20 @@ def served(folder: Path, *options: str) -> Iterator[Served]:
         text=True,
     )
     output: list[str] = []
-    found: queue.Queue[str] = queue.Queue()
+    addresses: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
             output.append(line)
             if match := re.search(r"DermaSeg is at (http://\S+)", line):
-                found.put(match[1])
-        found.put("")
+                addresses.put(match[1])
+        addresses.put("")
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        url = found.get(timeout=SECONDS)
+        url = addresses.get(timeout=SECONDS)
         assert url, "".join(output)
         yield Served(url, folder, output, process)
     finally:

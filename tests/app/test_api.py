@@ -128,7 +128,7 @@ def test_an_answer_in_parts(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"bundle": "no_such"}, "bundle is 'no_such'; the bundles to choose from are lesion_tiny."),
         ({"attributes": "lesion_tiny"}, "the bundles to choose from are attribute_tiny."),
@@ -136,10 +136,10 @@ def test_an_answer_in_parts(client: Client) -> None:
         ({"pixels_per_mm": "-1"}, "give a number above 0."),
     ],
 )
-def test_impossible_options(client: Client, fields: dict[str, str], said: str) -> None:
+def test_impossible_options(client: Client, fields: dict[str, str], message: str) -> None:
     answer = segment(client(), ("a.jpg", JPEG), **fields)
     assert answer.status_code == 422
-    assert answer.json()["detail"].endswith(said)
+    assert answer.json()["detail"].endswith(message)
 
 
 def test_an_address_is_not_fetched(client: Client) -> None:

@@ -69,7 +69,7 @@ def content_of(make: Maker, folder: Path) -> bytes:
     return (folder / "made" / "photo").read_bytes()
 
 
-def kept(app: Served) -> set[Path]:
+def temporary_files(app: Served) -> set[Path]:
     """The server's temporary files."""
     return {path for path in app.folder.rglob("*") if path.is_file()}
 
@@ -79,7 +79,7 @@ def test_a_good_file_is_segmented(name: str, app: Served, tmp_path: Path) -> Non
     photo = drop(app, name, content_of(GOOD[name], tmp_path))
     assert photo["name"] == name
     assert mask_of(photo).size == SIZE
-    assert not kept(app)
+    assert not temporary_files(app)
 
 
 def test_one_pixel_is_segmented(app: Served) -> None:
@@ -88,14 +88,14 @@ def test_one_pixel_is_segmented(app: Served) -> None:
 
 @pytest.mark.parametrize("name", [name for name in BAD if name not in NOTHING_TO_READ])
 def test_a_bad_file_is_named_with_the_reason(name: str, app: Served, tmp_path: Path) -> None:
-    make, said = BAD[name]
+    make, message = BAD[name]
     lines = len(app.output)
     photo = drop(app, name, content_of(make, tmp_path))
     assert photo["name"] == name
-    assert said in photo["error"]
+    assert message in photo["error"]
     assert photo["error"].endswith(".")
     assert not re.search(r"[/\n]", photo["error"])  # one sentence, no path of the server's
-    assert not kept(app)
+    assert not temporary_files(app)
     goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
 
@@ -115,7 +115,7 @@ def test_an_address_is_neither_asked_nor_looked_up(host: str, app: Served) -> No
 def test_64_mb_of_noise(app: Served) -> None:
     photo = drop(app, "noise.jpg", os.urandom(64_000_000))
     assert photo["error"] == "this is not an image of a known format; replace it or leave it out."
-    assert not kept(app)
+    assert not temporary_files(app)
     goes_on(app)
 
 
@@ -130,7 +130,7 @@ def test_a_file_beyond_the_limit(app: Served) -> None:
     assert drop(app, "bigger.tif", bytes(LIMIT + 1))["error"] == "the file has more than 64 MB."
     with begun(app, 4 * LIMIT + 1) as connection, connection.makefile("rb") as answer:
         assert answer.readline().startswith(b"HTTP/1.1 413")  # without the body
-    assert not kept(app)
+    assert not temporary_files(app)
     goes_on(app)
 
 
@@ -158,7 +158,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(app: Served) -> None:
         connection.sendall(head + os.urandom(3_000_000))
         wait_until(lambda: "dermaseg_requests_under_way 1" in metrics(app))
     wait_until(lambda: "dermaseg_requests_under_way 0" in metrics(app))
-    assert not kept(app)
+    assert not temporary_files(app)
     goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
 
@@ -187,7 +187,7 @@ def test_a_full_disk(size: tuple[int, int], app: Served) -> None:
         assert answer.json()["detail"] == (
             "the computer that runs this page cannot write (File too large); make room there, then try again."
         )
-    assert not kept(app)
+    assert not temporary_files(app)
     goes_on(app)
     assert "Traceback" not in "".join(app.output[lines:])
 

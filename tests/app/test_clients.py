@@ -54,6 +54,6 @@ def test_curl(app: Served, folder: Path) -> None:
 def test_python(app: Served, folder: Path) -> None:
     text = code("python", app)
     assert len(text.strip().splitlines()) <= 21
-    said = run([sys.executable, "-c", text], folder)
-    assert [line.split()[0] for line in said.splitlines()] == ["photo.jpg", "another.png"]
+    output = run([sys.executable, "-c", text], folder)
+    assert [line.split()[0] for line in output.splitlines()] == ["photo.jpg", "another.png"]
     assert Image.open(folder / "photo.mask.png").size == (80, 60)

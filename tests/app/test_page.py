@@ -53,7 +53,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, promptable: Path) -> Iterator[
 
 
 @pytest.fixture(scope="module", params=["server", "local"])
-def place(
+def address(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, promptable: Path
 ) -> Iterator[str]:
     """The address of a page with the flagship, by each engine."""
@@ -113,8 +113,8 @@ def mask_of(page: Page) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(fetched(page, "Mask (PNG)"))))
 
 
-def canvas_place(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where a place of the photo, as shares of its sides, is on the screen."""
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a point of the photo, as shares of its sides, is on the screen."""
     box = page.locator(".pane canvas").first.bounding_box()
     view = page.evaluate("document.querySelector('.level').textContent")
     scale = float(view.split()[0].replace(",", "")) / 100
@@ -126,8 +126,8 @@ def canvas_place(page: Page, x: float, y: float) -> tuple[float, float]:
     )
 
 
-def drag(page: Page, *places: tuple[float, float]) -> None:
-    points = [canvas_place(page, *place) for place in places]
+def drag(page: Page, *path: tuple[float, float]) -> None:
+    points = [on_screen(page, *point) for point in path]
     page.mouse.move(*points[0])
     page.mouse.down()
     for point in points[1:]:
@@ -135,10 +135,10 @@ def drag(page: Page, *places: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path, tmp_path: Path) -> None:
+def test_photos_become_masks_measurements_and_downloads(address: str, photos: Path, tmp_path: Path) -> None:
     with open_page() as page:
         addresses = requests_of(page)
-        drop(page, place, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
+        drop(page, address, photos / "one.jpg", photos / "letter.jpg", photos / "turned.jpg")
 
         assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg", "turned.jpg"]
         refused = page.get_by_role("alert").inner_text()
@@ -189,12 +189,12 @@ def test_photos_become_masks_measurements_and_downloads(place: str, photos: Path
                 assert (ours == theirs).mean() > 0.998
 
         assert addresses
-        assert not [one for one in addresses if not one.startswith((place, "data:", "blob:"))]
+        assert not [one for one in addresses if not one.startswith((address, "data:", "blob:"))]
 
 
-def test_the_mask_is_corrected_undone_and_measured(place: str, photos: Path) -> None:
+def test_the_mask_is_corrected_undone_and_measured(address: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, place, photos / "one.jpg")
+        drop(page, address, photos / "one.jpg")
         first = mask_of(page)
         page.get_by_role("button", name="Brush").click()
         drag(page, (0.05, 0.05), (0.25, 0.05))
@@ -226,9 +226,9 @@ def test_the_mask_is_corrected_undone_and_measured(place: str, photos: Path) -> 
         assert np.array_equal(mask_of(page), first)
 
 
-def test_a_point_of_the_outline_is_dragged(place: str, photos: Path) -> None:
+def test_a_point_of_the_outline_is_dragged(address: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, place, photos / "one.jpg")
+        drop(page, address, photos / "one.jpg")
         first = mask_of(page) > 0
         rows, columns = np.nonzero(first)
         top = int(rows.argmin())
@@ -242,18 +242,18 @@ def test_a_point_of_the_outline_is_dragged(place: str, photos: Path) -> None:
         assert moved.sum() > first.sum()
 
 
-def test_clicks(place: str, photos: Path, promptable: Path) -> None:
+def test_clicks(address: str, photos: Path, promptable: Path) -> None:
     session = PromptSession.of_bundle(promptable, device="cpu")
     asked = {"points": [(80, 60)], "labels": [1]}
     part = session.refine(photos / "one.jpg", **asked) > 0
     assert 0 < part.mean() < 1
     with open_page() as page:
-        drop(page, place, photos / "one.jpg")
+        drop(page, address, photos / "one.jpg")
         before = mask_of(page) > 0
         for name, expected in (("Click: add", before | part), ("Click: remove", before & ~part)):
             page.get_by_role("button", name=name).click()
-            page.mouse.click(*canvas_place(page, 0.5, -0.02))  # beside the photo: nothing happens
-            page.mouse.click(*canvas_place(page, 0.5, 0.5))
+            page.mouse.click(*on_screen(page, 0.5, -0.02))  # beside the photo: nothing happens
+            page.mouse.click(*on_screen(page, 0.5, 0.5))
             page.locator("#panel").get_by_text("Corrected by hand").wait_for()
             page.wait_for_selector("#status[data-state=done]")
             # the pointer is a fraction of a pixel beside the point that was meant
@@ -261,9 +261,9 @@ def test_clicks(place: str, photos: Path, promptable: Path) -> None:
             page.get_by_role("button", name="Undo").click()
 
 
-def test_the_ruler_sets_the_scale(place: str, photos: Path) -> None:
+def test_the_ruler_sets_the_scale(address: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, place, photos / "one.jpg")
+        drop(page, address, photos / "one.jpg")
         page.get_by_role("button", name="Ruler: set the scale").click()
         drag(page, (0.1, 0.5), (0.6, 0.5))
         page.get_by_label("Its true length in mm").fill("8")
@@ -271,11 +271,11 @@ def test_the_ruler_sets_the_scale(place: str, photos: Path) -> None:
         assert float(page.get_by_label("Pixels per millimetre").input_value()) == pytest.approx(10, rel=0.02)
 
 
-def test_two_photos_are_compared(place: str, photos: Path) -> None:
+def test_two_photos_are_compared(address: str, photos: Path) -> None:
     later = Image.open(photos / "one.jpg").rotate(30, expand=True, fillcolor=(220, 180, 170))
     later.save(photos / "later.png")
     with open_page() as page:
-        drop(page, place, photos / "one.jpg", photos / "later.png")
+        drop(page, address, photos / "one.jpg", photos / "later.png")
         page.get_by_role("button", name="Compare").click()
         table = page.get_by_role("table")
         assert [row.split("\t")[0] for row in table.inner_text().splitlines()][1:] == [
@@ -295,10 +295,10 @@ def test_two_photos_are_compared(place: str, photos: Path) -> None:
         assert page.locator("#stage").is_visible()
 
 
-def test_a_file_beyond_the_limit_is_named(place: str, photos: Path) -> None:
+def test_a_file_beyond_the_limit_is_named(address: str, photos: Path) -> None:
     (photos / "bigger.tif").write_bytes(bytes(64 * 2**20 + 1))
     with open_page() as page:
-        drop(page, place, photos / "bigger.tif", photos / "one.jpg")
+        drop(page, address, photos / "bigger.tif", photos / "one.jpg")
         assert "bigger.tif: the file has more than 64 MB." in page.get_by_role("alert").inner_text()
         assert page.locator("#strip .caption").all_inner_texts() == ["one.jpg"]
 
@@ -327,9 +327,9 @@ def test_attributes_on_a_phone(app: Served) -> None:
         page.get_by_role("button", name="Choose photos").wait_for()
 
 
-def test_by_keyboard_alone(place: str, photos: Path) -> None:
+def test_by_keyboard_alone(address: str, photos: Path) -> None:
     with open_page() as page:
-        drop(page, place, photos / "one.jpg")
+        drop(page, address, photos / "one.jpg")
         first = mask_of(page)
         page.locator("#strip button").first.focus()
         for _ in range(30):
@@ -388,9 +388,9 @@ def test_doubt_is_shown(app: Served, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barrier(place: str, scheme: str, axe: str, photos: Path) -> None:
+def test_no_barrier(address: str, scheme: str, axe: str, photos: Path) -> None:
     with open_page(color_scheme=scheme) as page:
-        visit(page, place)
+        visit(page, address)
         assert barriers(page, axe) == []
         files = [photos / name for name in ("one.jpg", "turned.jpg", "letter.jpg")]
         page.locator("#files").set_input_files(files)
@@ -406,8 +406,8 @@ def test_no_barrier(place: str, scheme: str, axe: str, photos: Path) -> None:
 def barriers(page: Page, axe: str) -> list[str]:
     """What axe-core finds wrong, by rule, with the elements."""
     page.evaluate(axe)
-    found = page.evaluate("axe.run(document).then((result) => result.violations)")
-    return [f"{rule['id']}: {[node['html'][:120] for node in rule['nodes']]}" for rule in found]
+    violations = page.evaluate("axe.run(document).then((result) => result.violations)")
+    return [f"{rule['id']}: {[node['html'][:120] for node in rule['nodes']]}" for rule in violations]
 
 
 @pytest.mark.parametrize("width", [320, 768, 2560])

@@ -94,12 +94,12 @@ def test_a_runtime_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 def test_bundles_that_a_browser_cannot_run(tmp_path: Path) -> None:
-    for base, changes, said in [
+    for base, changes, message in [
         ("attribute_unet", {}, "does not outline lesions"),
         ("lesion_unet", {"crop_lens": True, "opening": 0.01}, "uses opening, crop_lens"),
     ]:
-        folder = write_tiny_bundle(tmp_path / said[:9].replace(" ", "_"), base, **changes)
-        with pytest.raises(InputError, match=said):
+        folder = write_tiny_bundle(tmp_path / message[:9].replace(" ", "_"), base, **changes)
+        with pytest.raises(InputError, match=message):
             site_settings(Model(folder))
     with pytest.raises(InputError, match="has no weights; train it first"):
         site_settings(Model(folder, tmp_path))

@@ -22,8 +22,8 @@ from tests.trainings import (
     command,
     config_files,
     finish,
+    folders_of,
     history,
-    places,
     train,
     two_processes,
 )
@@ -61,7 +61,7 @@ def begun(dataset: Path, home: Path, *configs: str, **overrides: Any) -> ConfigW
         workflow_type="train",
         run_id="training",
         logging_file=False,
-        **{**places(dataset, home), **SETTINGS, **RECIPE, **overrides},
+        **{**folders_of(dataset, home), **SETTINGS, **RECIPE, **overrides},
     )
     workflow.initialize()
     return workflow

@@ -171,7 +171,7 @@ def test_focal_loss_is_weighted_as_the_cross_entropy_is() -> None:
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_readmes_say_what_is_the_sources_and_what_is_done(bundle: Bundle) -> None:
     readme = (bundle_folder(bundle.name) / "docs" / "README.md").read_text()
-    recipe = readme.partition("## Recipe")[2].partition("## ")[0]
+    recipe = readme.partition("## Training")[2].partition("## ")[0]
     assert ("As in its source: " in recipe) == (bundle.source_recipe is not None)
     assert "The project's own" in recipe
     train = config(bundle.name, "train")

@@ -1,4 +1,4 @@
-"""A captured step trains like one that is not; what can't be captured runs as it is.
+"""A captured step trains like one that is not; what cannot be captured runs as it is.
 
 Capturing needs a GPU. Elsewhere a stand-in records the function itself: what a capture relies on (tensors that stay
 where they are, gradients that belong to it, inputs copied in) is then still seen.
@@ -80,23 +80,23 @@ def train(
     return network, [loss.item() for loss in losses], used
 
 
-def assert_equal(found: tuple, expected: tuple) -> None:
-    assert found[1] == expected[1]
+def assert_equal(outcome: tuple, expected: tuple) -> None:
+    assert outcome[1] == expected[1]
     for name, value in expected[0].state_dict().items():
-        assert torch.equal(found[0].state_dict()[name], value), name
+        assert torch.equal(outcome[0].state_dict()[name], value), name
 
 
 def test_a_captured_step_trains_the_same() -> None:
-    found = train(Repeated)
-    assert_equal(found, train(None))
-    assert (found[2].warm_ups, found[2].replays) == (3, 9)
+    outcome = train(Repeated)
+    assert_equal(outcome, train(None))
+    assert (outcome[2].warm_ups, outcome[2].replays) == (3, 9)
 
 
 def test_a_batch_of_another_size_runs_as_it_is() -> None:
     sizes = (4, 4, 4, 4, 2, 4, 3, 4)
-    found = train(Repeated, sizes)
-    assert_equal(found, train(None, sizes))
-    assert found[2].replays == 3
+    outcome = train(Repeated, sizes)
+    assert_equal(outcome, train(None, sizes))
+    assert outcome[2].replays == 3
 
 
 def test_what_cannot_be_captured_runs_as_it_is(caplog) -> None:
@@ -110,5 +110,5 @@ def test_what_cannot_be_captured_runs_as_it_is(caplog) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="captures need a GPU")
 def test_on_a_gpu() -> None:
-    found, expected = train(Recorder), train(None)
-    assert found[1] == pytest.approx(expected[1], abs=1e-5)
+    outcome, expected = train(Recorder), train(None)
+    assert outcome[1] == pytest.approx(expected[1], abs=1e-5)

@@ -16,10 +16,10 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no
 DEVICES = ["cpu", pytest.param("cuda:0", marks=on_a_gpu)]
 
 
-def losses(dataset: Path, home: Path, device: str, **settings: Any) -> list[float]:
+def losses(dataset: Path, folder: Path, device: str, **settings: Any) -> list[float]:
     settings = {"device": f"$torch.device('{device}')", "max_epochs": 4, **TINY_UNET, **settings}
-    train("lesion_unet", dataset, home, **settings)
-    return list(pd.read_csv(home / "output" / "history.csv")["loss"])
+    train("lesion_unet", dataset, folder, **settings)
+    return list(pd.read_csv(folder / "output" / "history.csv")["loss"])
 
 
 @pytest.mark.parametrize("device", DEVICES)

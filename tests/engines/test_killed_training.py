@@ -29,22 +29,22 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def kill_while_training(arguments: list[str], home: Path, epochs: int) -> str:
+def kill_while_training(arguments: list[str], folder: Path, epochs: int) -> str:
     """Start a training and kill it at a random moment after one of its first epochs."""
     chance = random.SystemRandom()
     epoch, delay = chance.randint(1, epochs // 2), chance.uniform(0, 0.1)
     process = start(arguments)
     deadline = time.monotonic() + 900
-    while done(home) < epoch and process.poll() is None and time.monotonic() < deadline:
+    while epochs_of(folder) < epoch and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(delay)
     process.kill()
     return f"killed {delay:.3f} s after epoch {epoch}: {process.communicate()[0][-2000:]}"
 
 
-def done(home: Path) -> int:
+def epochs_of(folder: Path) -> int:
     """How many epochs history.csv has."""
-    table = home / "output" / "history.csv"
+    table = folder / "output" / "history.csv"
     return table.read_text().count("\n") - 1 if table.is_file() else 0
 
 
@@ -71,8 +71,8 @@ def test_it_ends_the_same(
     when = kill_while_training(
         command(bundle, "training", dataset, parts, "train", **overrides), parts, epochs
     )
-    assert 1 <= done(parts) < epochs, when
-    assert (parts / "models" / "model.pt").is_file() or done(parts) == 1, when
+    assert 1 <= epochs_of(parts) < epochs, when
+    assert (parts / "models" / "model.pt").is_file() or epochs_of(parts) == 1, when
     # the pretrained weights are not asked for again, once an epoch is stored
     if "encoder_weights" in overrides and (parts / "models" / "last.pt").is_file():
         overrides["encoder_weights"] = "/no/longer/there.pth"
@@ -84,7 +84,9 @@ def test_it_ends_the_same(
     assert table["epoch"].tolist() == [str(epoch) for epoch in range(1, epochs + 1)]
     assert table["val_dice"].nunique() > 3  # it did learn, so there is something to compare
     pd.testing.assert_frame_equal(history(parts), table, obj=when)
-    expected, found = (torch.load(home / "models" / "model.pt", weights_only=True) for home in (whole, parts))
-    assert expected.keys() == found.keys()
+    expected, weights = (
+        torch.load(folder / "models" / "model.pt", weights_only=True) for folder in (whole, parts)
+    )
+    assert expected.keys() == weights.keys()
     for name, value in expected.items():
-        assert torch.equal(found[name], value), f"{name}; {when}"
+        assert torch.equal(weights[name], value), f"{name}; {when}"

@@ -30,9 +30,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
 def test_freed_memory_is_used_again() -> None:
-    kept, given_back = (
+    keeping, giving_back = (
         int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True).stdout)
         for how in ("keep", "give back")
     )
-    assert given_back > 100  # 4 blocks of 32 of the system's largest pages
-    assert kept < given_back / 4
+    assert giving_back > 100  # 4 blocks of 32 of the system's largest pages
+    assert keeping < giving_back / 4

@@ -89,17 +89,17 @@ def test_a_single_image_that_does_not_fit() -> None:
 
 
 def test_an_evaluation_halves_by_itself() -> None:
-    found = []
+    predictions = []
     for limit in (99, 2):
         network = Small(limit)
         evaluator = Evaluator(
             device=torch.device("cpu"), val_data_loader=batches(5), network=network, decollate=False
         )
         evaluator.add_event_handler(
-            Events.ITERATION_COMPLETED, lambda engine: found.append(engine.state.output["pred"])
+            Events.ITERATION_COMPLETED, lambda engine: predictions.append(engine.state.output["pred"])
         )
         evaluator.run()
-    for whole, parts in zip(found[:3], found[3:], strict=True):
+    for whole, parts in zip(predictions[:3], predictions[3:], strict=True):
         torch.testing.assert_close(parts, whole)
 
 

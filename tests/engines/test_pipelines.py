@@ -31,8 +31,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("discs"))
 
 
-def scores(home: Path) -> pd.DataFrame:
-    return history(home).astype(float)
+def scores(folder: Path) -> pd.DataFrame:
+    return history(folder).astype(float)
 
 
 def test_dictionary_transforms_give_the_resident_scores(dataset: Path, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_dictionary_transforms_augment_reproducibly(dataset: Path, tmp_path: Pat
 @pytest.fixture(scope="module")
 def by_two(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training by two processes that also leaves each one's last validation and the network it was of."""
-    home = tmp_path_factory.mktemp("by_two")
-    overlay = home / "overlay.json"
+    folder = tmp_path_factory.mktemp("by_two")
+    overlay = folder / "overlay.json"
     scores_file = "pathlib.Path(@output_dir, f'scores{dist.get_rank()}.json')"
     leave = f"${scores_file}.write_text(json.dumps(@validate#evaluator.state.metrics))"
     save = "$dist.get_rank() or torch.save(@network.module.state_dict(), @output_dir + '/last_network.pt')"
@@ -87,8 +87,8 @@ def by_two(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("train", "multi_gpu_train", str(overlay))
     settings = {**TINY_UNET, "batch_size": 2, "max_epochs": 3}
     settings |= {"device": "$torch.device('cpu')"}
-    finish(command("lesion_unet", "training", dataset, home, *names, **settings), *two_processes())
-    return home
+    finish(command("lesion_unet", "training", dataset, folder, *names, **settings), *two_processes())
+    return folder
 
 
 def test_two_processes_train(by_two: Path) -> None:
@@ -129,13 +129,13 @@ def test_two_processes_evaluate_as_one(dataset: Path, by_two: Path, tmp_path: Pa
             }
         )
     )
-    home = {"ckpt_dir": str(by_two / "models"), **TINY_UNET, "batch_size": 2}
+    settings = {"ckpt_dir": str(by_two / "models"), **TINY_UNET, "batch_size": 2}
     alone, both = tmp_path / "alone", tmp_path / "both"
     finish(
-        command("lesion_unet", "evaluating", dataset, both, "train", "evaluate", str(overlay), **home),
+        command("lesion_unet", "evaluating", dataset, both, "train", "evaluate", str(overlay), **settings),
         *two_processes(),
     )
-    train("lesion_unet", dataset, alone, "train", "evaluate", run_id="evaluating", **home)
+    train("lesion_unet", dataset, alone, "train", "evaluate", run_id="evaluating", **settings)
     tables = [(folder / "output" / "metrics.csv").read_text() for folder in (alone, both)]
     assert tables[0] == tables[1]
     assert len(pd.read_csv(both / "output" / "metrics.csv")) == SECTIONS["test"]

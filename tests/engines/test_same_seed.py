@@ -20,18 +20,19 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def losses(dataset: Path, home: Path, device: str) -> list[float]:
+def losses(dataset: Path, folder: Path, device: str) -> list[float]:
     settings = {"device": f"$torch.device('{device}')", "max_epochs": 3}
-    train("lesion_unet", dataset, home, **settings, **TINY_UNET)
-    return list(pd.read_csv(home / "output" / "history.csv")["loss"])
+    train("lesion_unet", dataset, folder, **settings, **TINY_UNET)
+    return list(pd.read_csv(folder / "output" / "history.csv")["loss"])
 
 
 def test_another_number_of_threads(tmp_path: Path) -> None:
-    dataset, found = write_dataset(tmp_path / "discs"), []
+    dataset = write_dataset(tmp_path / "discs")
+    curves = []
     for number in (1, 2):
         torch.set_num_threads(number)
-        found.append(losses(dataset, tmp_path / str(number), "cpu"))
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
+        curves.append(losses(dataset, tmp_path / str(number), "cpu"))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

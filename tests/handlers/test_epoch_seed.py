@@ -28,8 +28,9 @@ def draws(loader: Loader) -> tuple:
 
 
 def run(seed: int, epochs: int, start: int = 0) -> list[tuple]:
-    loader, found = Loader(), []
-    engine = Engine(lambda engine, batch: found.append(draws(loader)))
+    loader = Loader()
+    by_epoch: list[tuple] = []
+    engine = Engine(lambda engine, batch: by_epoch.append(draws(loader)))
     EpochSeed(seed, loader).attach(engine)
 
     @engine.on(Events.STARTED)
@@ -38,7 +39,7 @@ def run(seed: int, epochs: int, start: int = 0) -> list[tuple]:
 
     engine.run([0], max_epochs=epochs)
     assert loader.epochs == list(range(start + 1, epochs + 1))
-    return found
+    return by_epoch
 
 
 def test_resuming_sees_the_same() -> None:

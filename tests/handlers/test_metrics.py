@@ -1,3 +1,5 @@
+"""Scores and curves as ignite metrics, against the functions that they are of."""
+
 from __future__ import annotations
 
 import copy
@@ -92,8 +94,8 @@ def test_decollated_dictionary_and_custom_outputs_agree():
 def test_decollated_images_of_different_sizes():
     items = [{"pred": LOGITS[i, :, : 5 + i], "label": LABELS[i, :, : 5 + i]} for i in range(7)]
     score = run(SegmentationHandler("dice", "multilabel"), [items[:4], items[4:]]).metrics["score"]
-    each = [expected(item["pred"][None] > 0, item["label"][None], "dice") for item in items]
-    assert score == pytest.approx(sum(each) / 7)
+    scores = [expected(item["pred"][None] > 0, item["label"][None], "dice") for item in items]
+    assert score == pytest.approx(sum(scores) / 7)
 
 
 def test_every_epoch_starts_anew():
@@ -184,12 +186,12 @@ def test_wrong_input_is_named():
 
 def best_macro_jaccard(logits, labels):
     """By trying every threshold on masks: per channel the best official index."""
-    probability = [each.sigmoid() for each in logits]
+    probability = [channels.sigmoid() for channels in logits]
     scores = []
-    for place in range(THRESHOLDS + 1):
+    for step in range(THRESHOLDS + 1):
         counts = torch.cat(
             [
-                confusion_counts((one >= place / THRESHOLDS)[None], label[None])
+                confusion_counts((one >= step / THRESHOLDS)[None], label[None])
                 for one, label in zip(probability, labels, strict=True)
             ]
         )

@@ -11,7 +11,6 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from dermaseg_monai.bundle.weights import load_weights
 from dermaseg_monai.handlers import ResumableCheckpoint
 from dermaseg_monai.losses import DiceLoss
 from dermaseg_monai.utils.errors import InputError
@@ -155,7 +154,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "named"),
     [
         ({"learning_rate": 0.01}, "learning_rate (now 0.01, then 0.1)"),
         (
@@ -171,12 +170,12 @@ SETTINGS = {
         ({"dataset_dir": ["a"]}, "dataset_dir"),
     ],
 )
-def test_other_settings_are_named(tmp_path, changes, told) -> None:
+def test_other_settings_are_named(tmp_path, changes, named) -> None:
     Training(tmp_path, settings=SETTINGS).run(stop_in=3)
     Training(tmp_path, settings={**SETTINGS, "loss": DiceLoss("binary")}).run(stop_in=4)
     with pytest.raises(InputError) as caught:
         Training(tmp_path, settings={**SETTINGS, **changes}).run()
-    assert f"last.pt is of a training with another {told}" in str(caught.value)
+    assert f"last.pt is of a training with another {named}" in str(caught.value)
     assert str(caught.value).endswith("pass --resume False or another --ckpt_dir to start afresh.")
     afresh = Training(tmp_path, resume=False, settings={**SETTINGS, **changes}).run()
     assert afresh.epochs == [1, 2, 3, 4, 5]
@@ -222,39 +221,3 @@ def test_a_state_of_other_things_is_one_sentence(tmp_path) -> None:
     torch.save({"state": {}}, tmp_path / "last.pt")
     with pytest.raises(InputError, match=r"last\.pt does not fit"):
         Training(tmp_path).run()
-
-
-class TestLoadWeights:
-    def test_they_are_loaded(self, tmp_path) -> None:
-        source, target = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-        torch.save({name: value.half() for name, value in source.state_dict().items()}, tmp_path / "model.pt")
-        assert load_weights(target, tmp_path / "model.pt") is target
-        assert torch.equal(target.weight, source.weight.half().float())
-
-    def test_missing(self, tmp_path) -> None:
-        with pytest.raises(InputError, match=r"there are no weights at .*model\.pt; train"):
-            load_weights(torch.nn.Linear(1, 1), tmp_path / "model.pt")
-
-    def test_no_weights(self, tmp_path) -> None:
-        (tmp_path / "model.pt").write_bytes(b"no weights")
-        with pytest.raises(InputError, match="is not a file of weights"):
-            load_weights(torch.nn.Linear(1, 1), tmp_path / "model.pt")
-
-    @pytest.mark.parametrize(
-        "content", [{"weight": torch.zeros(3, 3)}, [1, 2], torch.zeros(2), {"weight": 1}]
-    )
-    def test_of_another_network(self, tmp_path, content) -> None:
-        torch.save(content, tmp_path / "model.pt")
-        with pytest.raises(InputError, match="are of another network") as caught:
-            load_weights(torch.nn.Linear(1, 1), tmp_path / "model.pt")
-        assert "\n" not in str(caught.value)
-
-    def test_code_in_a_file_is_not_run(self, tmp_path) -> None:
-        class Dangerous:
-            def __reduce__(self):
-                return (os.mkdir, (str(tmp_path / "made"),))
-
-        torch.save(Dangerous(), tmp_path / "model.pt")
-        with pytest.raises(InputError, match="is not a file of weights"):
-            load_weights(torch.nn.Linear(1, 1), tmp_path / "model.pt")
-        assert not (tmp_path / "made").exists()

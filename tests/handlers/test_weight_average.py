@@ -49,12 +49,12 @@ def test_it_equals_a_numpy_average_with_warm_up(decay) -> None:
         keep = min(decay, (1 + number) / (10 + number))
         for name, value in state.items():
             expected[name] = keep * expected[name] + (1 - keep) * value
-    found = average.module.state_dict()
-    for name in found:
+    averaged_state = average.module.state_dict()
+    for name in averaged_state:
         if name.endswith("num_batches_tracked"):
-            assert found[name] == 30
+            assert averaged_state[name] == 30
         else:
-            np.testing.assert_allclose(found[name].numpy(), expected[name], atol=1e-5)
+            np.testing.assert_allclose(averaged_state[name].numpy(), expected[name], atol=1e-5)
 
 
 def test_the_network_itself_is_left_alone() -> None:

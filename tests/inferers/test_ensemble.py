@@ -30,8 +30,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("bundles")
-    return {name: str(write_tiny_bundle(home / name, **changes)) for name, changes in MEMBERS.items()}
+    folder = tmp_path_factory.mktemp("bundles")
+    return {name: str(write_tiny_bundle(folder / name, **changes)) for name, changes in MEMBERS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def alone(bundle: str, path: Path, views: list[list[int]] = VIEWS[:1]) -> torch.
         logits = [network(image.flip(axes)).flip(axes)[0] for axes in views]
     two_class = config["mode"] == "two_class"
     item["pred"] = torch.stack(
-        [each.softmax(0)[1:] if two_class else each.sigmoid() for each in logits]
+        [view.softmax(0)[1:] if two_class else view.sigmoid() for view in logits]
     ).mean(0)
     return RestoreSized("pred")(item)["pred"].as_tensor()
 
@@ -98,14 +98,14 @@ def test_mean_of_what_the_members_say_alone(
 ) -> None:
     shares = [0.5, 0.3, 0.2][: len(order)]
     for path in sorted(photos.iterdir()):
-        found = ensembled(bundles, path, *order, ensemble_weights=shares)
-        each = [alone(bundles[name], path) for name in order]
+        mean = ensembled(bundles, path, *order, ensemble_weights=shares)
+        members = [alone(bundles[name], path) for name in order]
         expected = sum(
-            share / sum(shares) * probability for share, probability in zip(shares, each, strict=True)
+            share / sum(shares) * probability for share, probability in zip(shares, members, strict=True)
         )
-        assert found.shape == expected.shape
-        torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
-        assert all((found - probability).abs().max() > 1e-3 for probability in each)
+        assert mean.shape == expected.shape
+        torch.testing.assert_close(mean, expected, atol=2e-6, rtol=0)
+        assert all((mean - probability).abs().max() > 1e-3 for probability in members)
 
 
 @pytest.mark.parametrize("flips", [[], ["horizontal", "vertical", "both"]])
@@ -147,11 +147,9 @@ def test_members_that_prepare_photos_alike_decode_once(
         photo, "open_photo", lambda path, *rest: (decoded.append(path), whole(path, *rest))[1]
     )
     path = photos / "photo_0.png"
-    found = ensembled({**bundles, "twin": twin}, path, "own", "twin")
+    mean = ensembled({**bundles, "twin": twin}, path, "own", "twin")
     assert len(decoded) == 1
-    torch.testing.assert_close(
-        found, (alone(bundles["own"], path) + alone(twin, path)) / 2, atol=2e-6, rtol=0
-    )
+    torch.testing.assert_close(mean, (alone(bundles["own"], path) + alone(twin, path)) / 2, atol=2e-6, rtol=0)
 
 
 def ensemble_of(*bundles: str, mode: str = "binary", **options: Any) -> Ensembled:

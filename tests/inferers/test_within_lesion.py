@@ -22,9 +22,9 @@ PREPARE = Compose([LoadPhotod("image"), Fitd("image", (16, 16), "pad")])
 @pytest.fixture(scope="module")
 def lesion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lesion bundle that takes what is bright for lesion; it sees the whole photo, squashed."""
-    home = tmp_path_factory.mktemp("bundles") / "bright"
+    folder = tmp_path_factory.mktemp("bundles") / "bright"
     network = {"_target_": "torch.nn.Conv2d", "in_channels": 3, "out_channels": 1, "kernel_size": 1}
-    return write_tiny_bundle(home, "lesion_unet", network_def=network, image_size=[40, 60])
+    return write_tiny_bundle(folder, "lesion_unet", network_def=network, image_size=[40, 60])
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,15 @@ NAMES = [f"ISIC_90000{index:02d}" for index in range(4)]
 
 @pytest.fixture(scope="module")
 def server(python: str, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("server")
-    studies = home / "photos"
+    folder = tmp_path_factory.mktemp("server")
+    studies = folder / "photos"
     studies.mkdir()
     for name in NAMES:
         shutil.copy(phantoms / "ISIC2018_Task1-2_Training_Input" / f"{name}.jpg", studies)
-    bundle = small_copy("attribute_unet", home / MODEL, weights=False, **{"network_def#features": [4, 8, 8]})
-    with serving(python, studies, [bundle], home / "app") as running:
+    bundle = small_copy(
+        "attribute_unet", folder / MODEL, weights=False, **{"network_def#features": [4, 8, 8]}
+    )
+    with serving(python, studies, [bundle], folder / "app") as running:
         yield running
 
 
@@ -70,15 +72,15 @@ def test_from_index_maps_to_an_index_map(server: Server, phantoms: Path, python:
 
     # weights that know several attributes, as a longer training would leave them
     folder = write_weights(server.app / "model" / MODEL, phantoms)
-    own = own_masks(python, folder, server.studies, tmp_path)
-    found, overlap = set(), 0
+    written = own_masks(python, folder, server.studies, tmp_path)
+    labels, overlap = set(), 0
     for name in NAMES:
-        masks = np.stack([own[f"{name}_attribute_{attribute}"] for attribute in ATTRIBUTES]) > 0
+        masks = np.stack([written[f"{name}_attribute_{attribute}"] for attribute in ATTRIBUTES]) > 0
         index = server.mask(MODEL, name)
         np.testing.assert_array_equal(index > 0, masks.any(axis=0))
         chosen = np.take_along_axis(masks, np.maximum(index.astype(int) - 1, 0)[None], axis=0)[0]
         assert chosen[index > 0].all()
         overlap += int((masks.sum(axis=0) > 1).sum())
-        found |= set(np.unique(index).tolist())
-    assert len(found) > 2
+        labels |= set(np.unique(index).tolist())
+    assert len(labels) > 2
     assert overlap > 0

@@ -23,10 +23,10 @@ Clicks = dict[str, list[list[int]]]
 
 @pytest.fixture(scope="module")
 def server(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("clicks")
-    (home / "photos").mkdir()
-    Image.fromarray(PHOTO).save(home / "photos" / f"{NAME}.png")
-    with serving(python, home / "photos", [bundle_folder(MODEL)], home / "app") as running:
+    folder = tmp_path_factory.mktemp("clicks")
+    (folder / "photos").mkdir()
+    Image.fromarray(PHOTO).save(folder / "photos" / f"{NAME}.png")
+    with serving(python, folder / "photos", [bundle_folder(MODEL)], folder / "app") as running:
         yield running
 
 

@@ -39,13 +39,13 @@ def studies(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(
     python: str, studies: Path, phantoms: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("server")
+    folder = tmp_path_factory.mktemp("server")
     aware = {"network_def#output_stride": 16, "image_size": [64, 64]}
     bundles = [
-        write_weights(small_copy("lesion_unet", home / TINY, **SMALL), phantoms),
-        write_weights(small_copy("lesion_ba_deeplabv3", home / AWARE, **aware)),
+        write_weights(small_copy("lesion_unet", folder / TINY, **SMALL), phantoms),
+        write_weights(small_copy("lesion_ba_deeplabv3", folder / AWARE, **aware)),
     ]
-    with serving(python, studies, bundles, home / "app") as running:
+    with serving(python, studies, bundles, folder / "app") as running:
         yield running
 
 
@@ -73,12 +73,12 @@ def test_pages_of_other_origins_are_told_nothing(server: Server) -> None:
 
 
 def test_masks_are_those_of_the_bundle(server: Server, python: str, tmp_path: Path) -> None:
-    own = own_masks(python, server.app / "model" / TINY, server.studies, tmp_path)
-    assert len(own) == len(NAMES)
+    masks = own_masks(python, server.app / "model" / TINY, server.studies, tmp_path)
+    assert len(masks) == len(NAMES)
     for name in NAMES:
         mask = server.mask(TINY, name)
         assert 0 < mask.mean() < 1
-        np.testing.assert_array_equal(mask, own[f"{name}_segmentation"] // 255)
+        np.testing.assert_array_equal(mask, masks[f"{name}_segmentation"] // 255)
 
 
 def test_the_answer_tells_its_doubt(server: Server) -> None:
@@ -105,14 +105,14 @@ def test_a_network_with_maps_of_its_own(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_path", "said"),
+    ("request_path", "message"),
     [
         (f"/infer/{TINY}?image=nobody", "there is no photo 'nobody'"),
         (f"/infer/nothing?image={NAMES[0]}", "no model 'nothing'"),
     ],
 )
-def test_mistakes_are_answered_in_words(server: Server, request_path: str, said: str) -> None:
-    assert said in server.ask("POST", request_path, status=400).json()["detail"]
+def test_mistakes_are_answered_in_words(server: Server, request_path: str, message: str) -> None:
+    assert message in server.ask("POST", request_path, status=400).json()["detail"]
 
 
 def test_what_is_no_photo_is_refused(server: Server) -> None:
@@ -166,8 +166,8 @@ def test_training_from_labels_changes_the_next_mask(
     assert (server.app / "model" / AWARE / "models" / "model.pt").read_bytes() == aware
     after = server.mask(TINY, NAMES[0])
     assert (after != before).any()
-    own = own_masks(python, folder, server.studies, tmp_path)
-    np.testing.assert_array_equal(after, own[f"{NAMES[0]}_segmentation"] // 255)
+    masks = own_masks(python, folder, server.studies, tmp_path)
+    np.testing.assert_array_equal(after, masks[f"{NAMES[0]}_segmentation"] // 255)
     # scores of the old weights count no longer
     result = server.ask("POST", "/scoring/uncertainty?run_sync=true", json={"model": TINY}).json()
     assert result[TINY]["skipped"] == 0

@@ -13,16 +13,16 @@ from tests.monai_label.bundles import small_copy
 
 
 def test_copies_are_made_once(tmp_path: Path) -> None:
-    own = small_copy("lesion_unet", tmp_path / "own")
-    (own / "models").mkdir()
-    (own / "models" / "model.pt").write_bytes(b"published")
+    folder = small_copy("lesion_unet", tmp_path / "own")
+    (folder / "models").mkdir()
+    (folder / "models" / "model.pt").write_bytes(b"published")
     app = tmp_path / "app"
-    assert make_app(app, [own, "lesion_unet_compact"]) == ["own", "lesion_unet_compact"]
+    assert make_app(app, [folder, "lesion_unet_compact"]) == ["own", "lesion_unet_compact"]
     assert (app / "model" / "lesion_unet_compact" / "configs" / "train.json").is_file()
     (app / "model" / "own" / "models" / "model.pt").write_bytes(b"learnt from labels")
-    make_app(app, [own])
+    make_app(app, [folder])
     assert (app / "model" / "own" / "models" / "model.pt").read_bytes() == b"learnt from labels"
-    assert (own / "models" / "model.pt").read_bytes() == b"published"
+    assert (folder / "models" / "model.pt").read_bytes() == b"published"
 
 
 def test_tasks_are_not_mixed(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ def test_every_schedule_keeps_the_factor(schedule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoder_lr", "said"), [(-0.1, "encoder_rate of 0 or more"), (0.1, "has no encoder")]
+    ("encoder_lr", "message"), [(-0.1, "encoder_rate of 0 or more"), (0.1, "has no encoder")]
 )
-def test_rates_that_cannot_be(encoder_lr: float, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_rates_that_cannot_be(encoder_lr: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         parameter_groups(torch.nn.Linear(1, 1), encoder_lr)
 
 

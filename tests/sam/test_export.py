@@ -35,9 +35,9 @@ def test_the_files_answer_as_the_network(
         ([*clicks, [0.0, 0.0]], [1, 0, -1], 0, {"points": [clicks], "labels": [[1, 0]]}),
         ([*clicks, *corners], [1, 0, 2, 3], 1, {"boxes": box, "points": [clicks], "labels": [[1, 0]]}),
     ):
-        given = {name: torch.tensor(value) for name, value in expected.items()}
+        prompts = {name: torch.tensor(value) for name, value in expected.items()}
         if has_mask:
-            given["masks"] = mask
+            prompts["masks"] = mask
         logits, quality = decoder.run(
             None,
             {
@@ -48,6 +48,6 @@ def test_the_files_answer_as_the_network(
                 "has_mask": np.array([has_mask], np.float32),
             },
         )
-        own = network.decode_tensors(torch.from_numpy(embedding), **given)
-        torch.testing.assert_close(torch.from_numpy(logits), own, rtol=1e-3, atol=1e-4)
+        direct = network.decode_tensors(torch.from_numpy(embedding), **prompts)
+        torch.testing.assert_close(torch.from_numpy(logits), direct, rtol=1e-3, atol=1e-4)
         assert quality.shape == (1,)

@@ -87,11 +87,11 @@ def test_mask_follows_the_box_after_training(tmp_path: Path) -> None:
         _, *masks = two_discs(index)
         for mask, other in (masks, masks[::-1]):
             predicted = segment(network, index, mask, tmp_path / "new")[None]
-            own, wrong = (
+            right, wrong = (
                 float(dice(confusion_counts(predicted, torch.from_numpy(target)[None, None])))
                 for target in (mask, other)
             )
-            scores.append(own)
+            scores.append(right)
             assert wrong < 0.1
     assert np.mean(scores) > 0.88
 

@@ -25,7 +25,7 @@ def session() -> PromptSession:
     return PromptSession(network, SamPreprocessd(size=64))
 
 
-def given(session: PromptSession) -> list[dict[str, torch.Tensor | None]]:
+def decoder_calls(session: PromptSession) -> list[dict[str, torch.Tensor | None]]:
     """Every call of the decoder from now on, by its arguments' names."""
     calls: list[dict[str, torch.Tensor | None]] = []
     decode = session.network.decode_tensors
@@ -72,7 +72,7 @@ def test_photos_are_embedded_once_while_they_are_kept(session: PromptSession, tm
 
 
 def test_a_mask_is_the_prior(session: PromptSession) -> None:
-    calls = given(session)
+    calls = decoder_calls(session)
     session.refine(PHOTO, mask=LEFT * 255)
     prior = calls[-1]["masks"]
     assert calls[-1]["points"] is None
@@ -83,7 +83,7 @@ def test_a_mask_is_the_prior(session: PromptSession) -> None:
 
 
 def test_an_answer_counts_with_its_certainty(session: PromptSession) -> None:
-    calls = given(session)
+    calls = decoder_calls(session)
     answer = session.refine(PHOTO, **CLICK)
     assert calls[-1]["masks"] is None
     session.refine(PHOTO, **CLICK, mask=answer)

@@ -18,7 +18,7 @@ from dermaseg_monai.engines import PhotoEvaluator
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.precision import default_device, half_dtype, mixed_precision
 from tests.disc_dataset import write_dataset
-from tests.trainings import SETTINGS, TINY_UNET, config_files, places, train
+from tests.trainings import SETTINGS, TINY_UNET, config_files, folders_of, train
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_evaluation_is_in_float32_unless_told(
         workflow_type="train",
         run_id="evaluating",
         logging_file=False,
-        **places(dataset, tmp_path),
+        **folders_of(dataset, tmp_path),
         **{key: value for key, value in SETTINGS.items() if key != "amp"},
         **TINY_UNET,
         **settings,
