@@ -137,7 +137,9 @@ SETTINGS: Mapping[str, Setting] = {
         'two whole numbers, such as "[256,256]"', lambda value: _is_whole(value) and value > 0, 2
     ),
     "mean": _COLOUR,
-    "std": _COLOUR,
+    "std": _several(
+        "three numbers above 0, one for each colour", lambda value: _is_number(value) and value > 0, 3
+    ),
     "aspect": _choice("squash", "pad"),
     "mode": _choice(*MODES),
     "task": _choice("lesion", "attribute"),

@@ -46,7 +46,8 @@ def load_datalist(
 
     Returns:
         A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
-        in the order of ``ATTRIBUTES``); of several folders, "folder" is the name of its own.
+        in the order of ``ATTRIBUTES``); of several folders, "folder" is the name of its own, with as many folders
+        around it as tell the names apart.
 
     Raises:
         InputError: a folder is not prepared, was prepared for the other task, no image is in the section, a
@@ -60,8 +61,8 @@ def load_datalist(
     contents = [_read(folder / isic2018.DATALIST_NAME) for folder in folders]
     _check_apart(folders, contents)
     items: list[dict[str, Any]] = []
-    for folder, content, share in zip(folders, contents, shares, strict=True):
-        names = {"folder": folder.name} if several else {}
+    for folder, content, share, name in zip(folders, contents, shares, _names(folders), strict=True):
+        names = {"folder": name} if several else {}
         items += [{**item, **names} for item in _section(folder, content, section, task, share, fold)]
     if not items:
         where = " and ".join(str(folder / isic2018.DATALIST_NAME) for folder in folders)
@@ -118,8 +119,19 @@ def _check_arguments(
         raise InputError("the section fold needs the number of the fold; give --fold, from 0.")
 
 
+def _names(folders: Sequence[Path]) -> list[str]:
+    for depth in range(1, max(len(folder.parts) for folder in folders)):
+        names = ["/".join(folder.parts[-depth:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]
+
+
 def _check_apart(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) -> None:
     """An image that is in two folders would be trained on twice, or be trained on and tested."""
+    for folder in folders:
+        if sum(os.path.samefile(folder, other) for other in folders) > 1:
+            raise InputError(f"the folder {folder} is given twice; give each once.")
     seen: dict[str, Path] = {}
     for folder, content in zip(folders, contents, strict=True):
         _check_ids(folder / isic2018.DATALIST_NAME, content)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 from dermaseg_monai.image_files import is_photo_name
 from dermaseg_monai.utils.errors import InputError
@@ -31,7 +32,7 @@ def read_groups(path: str | os.PathLike[str]) -> dict[str, str]:
         InputError: the file cannot be read, lacks a column, or has one id in two groups.
     """
     header, id_column, rows = read_photo_table(path, "of groups")
-    group_column = next((name for name in _GROUPS if name in header), None)
+    group_column = _column(header, _GROUPS)
     if group_column is None:
         raise InputError(
             f"{path} has the columns {', '.join(header)}; it needs one called id or image_id, and one called "
@@ -67,13 +68,16 @@ def read_photo_table(path: str | os.PathLike[str], what: str) -> tuple[list[str]
     """
     path = Path(path).expanduser()
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"the table {what} {path} cannot be read ({error.strerror}).") from None
+    # spreadsheets write "Unicode text" in UTF-16
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace" if wide else "surrogateescape")
     first = text.split("\n", 1)[0]
     lines = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
     header = [name.strip().lower() for name in next(lines, [])]
-    column = next((name for name in _IDS if name in header), None)
+    column = _column(header, _IDS)
     if column is None:
         raise InputError(
             f"{path} has the columns {', '.join(header) or 'none'}; it needs one called id or image_id."
@@ -81,8 +85,14 @@ def read_photo_table(path: str | os.PathLike[str], what: str) -> tuple[list[str]
     index = header.index(column)
     rows = [[value.strip() for value in line] for line in lines if len(line) >= len(header)]
     for row in rows:
-        row[index] = as_text(PurePosixPath(row[index]).stem if is_photo_name(row[index]) else row[index])
+        row[index] = as_text(PureWindowsPath(row[index]).stem if is_photo_name(row[index]) else row[index])
     return header, column, [row[: len(header)] for row in rows]
+
+
+def _column(header: Sequence[str], names: Iterable[str]) -> str | None:
+    """The first of ``names`` that a column has, written with underscores or spaces."""
+    columns = {column.replace(" ", "_"): column for column in reversed(header)}
+    return next((columns[name] for name in names if name in columns), None)
 
 
 def members(groups: Mapping[str, str]) -> list[tuple[str, ...]]:

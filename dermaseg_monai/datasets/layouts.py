@@ -18,6 +18,8 @@ SortedFiles = dict[tuple[str, str], dict[str, SourceFile]]
 _MASK_ENDING = re.compile(
     r"[-_ .](segmentation|mask|lesion|label|labels|seg|gt|ground_?truth|annotation)s?$", re.IGNORECASE
 )
+_MASK_BEGINNING = re.compile(r"^(segmentation|mask|lesion|label|seg)[-_ .]", re.IGNORECASE)
+_PHOTO_ENDING = re.compile(r"[-_ .](image|img|photo)$", re.IGNORECASE)
 _TEXTS = re.compile(r"(license|attribution|readme|citation|metadata)", re.IGNORECASE)
 _TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xlsx", ".db")
 
@@ -116,7 +118,10 @@ PH2 = Layout(
 FOLDERS = Layout(
     "folders",
     "",
-    {"images": ("training", "image"), "photos": ("training", "image"), "masks": ("training", "lesion")},
+    {
+        **dict.fromkeys(("images", "photos"), ("training", "image")),
+        **dict.fromkeys(("masks", "labels", "segmentations"), ("training", "lesion")),
+    },
 )
 LAYOUTS = (ISIC_2018, ISIC_2017, ISIC_2016, HAM10000, PH2, FOLDERS)
 
@@ -162,7 +167,8 @@ def recognise(files: Iterable[SourceFile], source: object, name: str | None = No
 def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, list[str]]:
     """Sort files into photos and masks.
 
-    A mask belongs to the photo of the same name, or of the name without an ending such as ``_segmentation``. Where an
+    A mask belongs to the photo of the same name, or of the name without an ending such as ``_segmentation`` on the
+    mask's side and ``_image`` on the photo's. Where an
     archive and its unpacked folder both lie in the source, the archive is read: it is whole and carries CRCs.
 
     Args:
@@ -186,6 +192,15 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, l
             _add(sorted_files, (section, "image"), PurePosixPath(file.file_name).stem, file)
         elif kind == "image" and not isic2018.is_mask(file.file_name) and not _is_text(file.file_name):
             passed.append(file.name)
+    # of photos with an ending of their own, by the name without
+    bare = {
+        section: {
+            short: name
+            for name in sorted_files.get((section, "image"), {})
+            if (short := _PHOTO_ENDING.sub("", name)) not in sorted_files[section, "image"]
+        }
+        for (section, _), _ in entries
+    }
     for (section, kind), file in entries:
         if kind == "image":
             continue
@@ -194,7 +209,8 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, l
             passed += [] if _is_text(file.file_name) else [file.name]
         elif kind == "lesion":
             photos = sorted_files.get((section, "image"), {})
-            _add(sorted_files, (section, "lesion"), photo_of(stem, photos), file)
+            name = photo_of(stem, photos)
+            _add(sorted_files, (section, "lesion"), bare[section].get(name, name), file)
         else:
             attribute = next(
                 (name for name in isic2018.ATTRIBUTES if stem.lower().endswith(f"_attribute_{name}")), None
@@ -207,13 +223,17 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, l
 
 
 def photo_of(stem: str, photos: Container[str]) -> str:
-    """The photo that a lesion mask is of: of the same name, or of the name without an ending such as ``_segmentation``.
+    """The photo that a lesion mask is of: of the same name, or of the name without an ending such as ``_segmentation``
+    or a beginning such as ``mask_``.
 
     Args:
         stem: name of the mask's file, without its suffix.
         photos: names that there are.
     """
-    return stem if stem in photos else _MASK_ENDING.sub("", stem)
+    if stem in photos:
+        return stem
+    short = _MASK_ENDING.sub("", stem)
+    return short if short != stem else _MASK_BEGINNING.sub("", stem)
 
 
 def metadata_of(layout: Layout, files: Iterable[SourceFile]) -> SourceFile | None:

@@ -124,7 +124,7 @@ def prepare(
             raise strict_error(pairing.incomplete[0])
         if not pairing.pairs:
             raise InputError(f"no photo in {source} has all its masks; the first: {pairing.incomplete[0]}.")
-        group_of = _groups(groups, known, all_files, output)
+        group_of = _groups(groups, known, all_files, output, {pair.id for pair in pairing.pairs})
         records, reused = store_pairs(pairing.pairs, output, size, soft_masks, strict, workers)
     bad = [Problem(r.id, *r.problem) for r in records.values() if r.problem]
     left_out = sorted([*pairing.incomplete, *bad], key=lambda problem: problem.id)
@@ -208,10 +208,20 @@ def _sections(layout: Layout, split: str) -> tuple[str, ...]:
 
 
 def _groups(
-    table: str | os.PathLike[str] | None, layout: Layout, files: list[SourceFile], output: Path
+    table: str | os.PathLike[str] | None,
+    layout: Layout,
+    files: list[SourceFile],
+    output: Path,
+    ids: set[str],
 ) -> dict[str, str]:
     if table is not None:
-        return read_groups(table)
+        group_of = read_groups(table)
+        if group_of and ids.isdisjoint(group_of):
+            raise InputError(
+                f"{table} names none of the {len(ids)} images: it has ids such as {min(group_of)!r}, and the images "
+                f"are called {min(ids)!r}; write their names into it."
+            )
+        return group_of
     metadata = metadata_of(layout, files)
     if metadata is None:
         return {}

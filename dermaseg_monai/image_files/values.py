@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dermaseg_monai.utils.errors import InputError
+
 
 def to_8_bit(values: np.ndarray, bits: int | None = None) -> np.ndarray:
     """Scale values to 0..255.
@@ -15,8 +17,13 @@ def to_8_bit(values: np.ndarray, bits: int | None = None) -> np.ndarray:
 
     Returns:
         uint8, of the same shape.
+
+    Raises:
+        InputError: a value is not finite.
     """
     low, high = values.min(), values.max()
+    if not np.isfinite([low, high]).all():
+        raise InputError("some values of this image are not finite; write it again with numbers alone.")
     if bits is None and values.dtype.kind in "iu" and low >= 0 and high < 2**16:
         bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     if bits == 8:

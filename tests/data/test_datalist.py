@@ -197,6 +197,17 @@ def test_several_folders_with_a_share_of_each(
     assert [item["id"] for item in load_datalist([other, prepared], "validation")] == ["5"]
     with pytest.raises(InputError, match="1 shares were given for 2 folders"):
         load_datalist([prepared, other], "training", fraction=[0.5])
+    with pytest.raises(InputError, match="is given twice"):
+        load_datalist([other, f"{other}/"], "training")
+
+
+def test_folders_of_one_name_are_told_apart(prepared: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / city / "prepared" for city in ("graz", "wien")]
+    for folder in folders:
+        shutil.copytree(prepared, folder)
+        renamed(folder, folder.parent.name)
+    items = load_datalist(folders, "validation")
+    assert [item["folder"] for item in items] == ["graz/prepared", "wien/prepared"]
 
 
 def test_folds_leave_out_and_hold(prepared: Path) -> None:

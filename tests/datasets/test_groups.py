@@ -20,10 +20,15 @@ from tests.datasets.layout import mask, photo, write_folder
         "\ufeffage\tlesion_id\tISIC_ID\n40\t1\ta\n40\t1\tb\n50\t2\tc\n",
         "id,lesion,patient\na,x,1\nb,y,1\nc,x,2\n",
         "id,group\na,1\nb,1\nc,2\nd,\n\n",
+        " Image ID , Patient ID \na,1\nb,1\nc,2\n",
+        "file,patient\nC:\\photos\\a.jpg,1\nphotos/b.jpg,1\nc,2\n",
     ],
 )
-def test_tables_of_groups(tmp_path: Path, text: str) -> None:
-    (tmp_path / "groups.csv").write_text(text, encoding="utf-8")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_of_groups(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "groups.csv").write_text(
+        text.removeprefix("\ufeff" * (encoding == "utf-16")), encoding=encoding
+    )
     assert read_groups(tmp_path / "groups.csv") == {"a": "1", "b": "1", "c": "2"}
 
 
@@ -99,3 +104,15 @@ def test_prepare_writes_folds_of_the_training_section(tmp_path: Path) -> None:
     assert "12 groups, the largest of 2 images; 0 images are in none" in str(summary)
     with pytest.raises(InputError, match="folds must be a whole number of at least 2"):
         prepare(source, tmp_path / "out", folds=1)
+
+
+def test_a_table_that_names_no_image_is_refused(tmp_path: Path) -> None:
+    files = {f"images/a{index}.jpg": photo() for index in range(4)}
+    files |= {f"masks/a{index}.png": mask() for index in range(4)}
+    source = write_folder(tmp_path / "source", files)
+    table = tmp_path / "groups.csv"
+    table.write_text("id,patient\nA0,1\nA1,1\n")
+    with pytest.raises(
+        InputError, match=r"names none of the 4 images: it has ids such as 'A0', .* called 'a0'"
+    ):
+        prepare(source, tmp_path / "out", groups=table)

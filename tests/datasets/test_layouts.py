@@ -156,3 +156,26 @@ def test_several_data_sets_need_a_choice(tmp_path: Path) -> None:
 def test_only_isic_2018_has_attributes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="only ISIC 2018 has attribute masks"):
         prepare(write_folder(tmp_path / "source", ph2()), tmp_path / "out", task="both")
+
+
+@pytest.mark.parametrize(
+    ("photo_name", "mask_name"),
+    [
+        ("images/{}_image.jpg", "masks/{}_mask.png"),
+        ("photos/{} photo.jpg", "labels/{}.png"),
+        ("images/{}.jpg", "segmentations/mask_{}.png"),
+        ("Images/{}_img.jpg", "Masks/{}_img_Segmentation.PNG"),
+    ],
+)
+def test_names_that_people_give(tmp_path: Path, photo_name: str, mask_name: str) -> None:
+    files = {photo_name.format(name): photo(seed=seed) for seed, name in enumerate(IDS)}
+    files |= {mask_name.format(name): mask() for name in IDS}
+    summary = prepare(write_folder(tmp_path / "source", files), tmp_path / "out")
+    assert sum(summary.counts.values()) == len(IDS)
+    assert not summary.left_out
+
+
+def test_a_photo_without_an_ending_has_its_own_mask(tmp_path: Path) -> None:
+    files = {f"images/{name}.jpg": photo() for name in ("a", "a_image")}
+    files |= {f"masks/{name}.png": mask() for name in ("a", "a_image")}
+    assert not prepare(write_folder(tmp_path / "source", files), tmp_path / "out").left_out

@@ -67,6 +67,14 @@ def test_floats_are_scaled(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels[..., 1], ramp * 255, atol=0.51)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_floats_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    scene = GRAY.astype(np.float32)
+    scene[3, 4] = value
+    with pytest.raises(InputError, match="some values of this image are not finite"):
+        read_photo(_save(Image.fromarray(scene), tmp_path / "a.tif"))
+
+
 def test_transparency_becomes_white(tmp_path: Path) -> None:
     rgba = np.dstack([SCENE, np.full((20, 32), 255, np.uint8)])
     rgba[:, :4, 3] = 0
