@@ -57,7 +57,7 @@ def one(folder: str, images: int, size: int) -> None:
     before = _own_memory()
     with _peak() as peak:
         started = time.perf_counter()
-        stored = dataset.store.bytes
+        stored = dataset.pixels.bytes
         decoded = time.perf_counter()
         for _ in loader:
             pass

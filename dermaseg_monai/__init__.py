@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from dermaseg_monai.inference.load import load_bundle
     from dermaseg_monai.inference.predict import predict
 
-_HOMES = {"list_bundles": "bundle.listing", "load_bundle": "inference.load", "predict": "inference.predict"}
+_MODULES = {"list_bundles": "bundle.listing", "load_bundle": "inference.load", "predict": "inference.predict"}
 
 __all__ = ["__version__", "list_bundles", "load_bundle", "predict"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public function when it is first asked for: PyTorch takes seconds, and a list of bundles needs none."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""What was fitted for a bundle's weights so that its doubt can be trusted, in ``calibration.json`` beside them."""
+"""Calibration of a bundle's doubt, in ``calibration.json`` beside the weights that it was fitted for."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def fit_features(training: np.ndarray, validation: np.ndarray, level: float = 0.
     described: dict[str, Any] = {
         "mean": _short(mean),
         "scale": _short(scale),
-        "directions": [_short(one) for one in directions[:count]],
+        "directions": [_short(direction) for direction in directions[:count]],
         "variances": _short(variances[:count] + 1e-9),
         "rest": float(variances[count:].sum() + 1e-9),
     }
@@ -102,12 +102,16 @@ class Calibration:
         temperature: that divides the logits of each channel, for what is said about a mask, not for the mask itself.
         inner: probability above which a pixel is within the inner outline; None without outlines.
         outer: probability from which a pixel is within the outer outline; None without outlines.
+        level: share of photos for which each outline was fitted to hold; None without outlines.
+        tolerance: share of a lesion's pixels that an outline which holds may get wrong; None without outlines.
         features: of the training photos; None where the network has none.
     """
 
     temperature: tuple[float, ...] = (1.0,)
     inner: float | None = None
     outer: float | None = None
+    level: float | None = None
+    tolerance: float | None = None
     features: TrainingFeatures | None = None
 
 
@@ -135,13 +139,11 @@ def stored_calibration(ckpt_dir: str | os.PathLike[str], alone: bool = True) -> 
                 "%s was fitted for other weights and is left aside; run dermaseg calibrate again", path
             )
             return Calibration()
-        outlines = content["outlines"] or {}
         features = content["features"]
         return Calibration(
             tuple(float(value) for value in content["temperature"]),
-            outlines.get("inner"),
-            outlines.get("outer"),
-            None if features is None else TrainingFeatures(**features),
+            **(content["outlines"] or {}),
+            features=None if features is None else TrainingFeatures(**features),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -149,22 +151,22 @@ def stored_calibration(ckpt_dir: str | os.PathLike[str], alone: bool = True) -> 
         ) from error
 
 
-def as_text(
-    calibration: Calibration, weights: str, facts: Mapping[str, Any], outlines: Mapping[str, Any]
-) -> str:
+def as_text(calibration: Calibration, weights: str, facts: Mapping[str, Any]) -> str:
     """The content of ``calibration.json``.
 
     Args:
         calibration: what was fitted.
         weights: SHA-256 of the ``model.pt`` it was fitted for.
         facts: what else to say, such as the photos it was fitted on.
-        outlines: the level and the tolerance of the outlines.
     """
-    fitted = None
-    if calibration.inner is not None:
-        fitted = {**outlines, "inner": calibration.inner, "outer": calibration.outer}
+    outlines = {name: getattr(calibration, name) for name in ("level", "tolerance", "inner", "outer")}
     features = None if calibration.features is None else asdict(calibration.features)
-    content = {**facts, "weights": weights, "temperature": calibration.temperature, "outlines": fitted}
+    content = {
+        **facts,
+        "weights": weights,
+        "temperature": calibration.temperature,
+        "outlines": None if calibration.inner is None else outlines,
+    }
     # a line for each list of features, which nobody reads number by number
     text = json.dumps(content, indent=2)[:-2]
     return f'{text},\n  "features": {json.dumps(features)}\n}}\n'

@@ -1,4 +1,4 @@
-"""How a bundle behaves under ``python -m monai.bundle run``: its overrides, and its errors in one sentence."""
+"""Behaviour of a bundle under ``python -m monai.bundle run``: its overrides, and its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def install_error_messages() -> None:
     usual = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        found = explained(error)
+        message = explained(error)
         if isinstance(error, KeyboardInterrupt):
             print(STOPPED, file=sys.stderr)
-        elif found is None:
+        elif message is None:
             usual(kind, error, traceback)
         else:
-            print(f"error: {found}", file=sys.stderr)
+            print(f"error: {message}", file=sys.stderr)
 
     sys.excepthook = hook
 

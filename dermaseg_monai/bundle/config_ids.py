@@ -13,12 +13,18 @@ from dermaseg_monai.utils.errors import InputError
 SEPARATOR = "#"
 
 
-def all_ids(config: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the id of everything in ``config``: ``train``, ``train#trainer``, ``train#handlers#0`` ..."""
-    entries = (
+def entries(config: Any) -> Iterator[tuple[str, Any]]:
+    """The keys or indices of a dictionary or list, as text, with what is there; nothing for any other value."""
+    pairs = (
         config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
     )
-    for key, value in entries:
+    for key, value in pairs:
+        yield str(key), value
+
+
+def all_ids(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the id of everything in ``config``: ``train``, ``train#trainer``, ``train#handlers#0`` ..."""
+    for key, value in entries(config):
         yield f"{prefix}{key}"
         yield from all_ids(value, f"{prefix}{key}{SEPARATOR}")
 
@@ -31,8 +37,8 @@ def nearest(name: str, known: list[str]) -> str:
 
 def nearest_id(config: Mapping[str, Any], name: str) -> str:
     """As :func:`nearest`, among a config's ids; those of its top come first for one that has no ``#``."""
-    own = "" if SEPARATOR in name else nearest(name, list(config))
-    return own or nearest(name, list(all_ids(config)))
+    at_top = "" if SEPARATOR in name else nearest(name, list(config))
+    return at_top or nearest(name, list(all_ids(config)))
 
 
 def unread_ids(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[str]:
@@ -75,7 +81,7 @@ def set_id(config: dict[str, Any], identifier: str, value: Any) -> None:
 
     Args:
         config: changed in place.
-        identifier: keys and list places joined by ``#``; a place is an index, or the class of the component
+        identifier: keys and list indices joined by ``#``; in place of an index, the class of the component
             that stands there (``train#handlers#TrainingLog``). All must exist, but for the last key of a
             component (a dictionary with ``_target_``), for an argument that the base leaves at its default,
             and a key of the config's top.
@@ -112,8 +118,8 @@ def apply_overlay(config: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             if identifier[0] == "~":
                 del target[last]
             elif identifier[0] == "+":
-                here = target[last]
-                here.update(value) if isinstance(here, dict) else here.extend(value)
+                present = target[last]
+                present.update(value) if isinstance(present, dict) else present.extend(value)
             else:
                 target.insert(last + 1 if isinstance(last, int) and identifier[0] == ">" else last, value)
         except (KeyError, IndexError, AttributeError):
@@ -128,8 +134,8 @@ def _parent(config: Mapping[str, Any], identifier: str) -> tuple[Any, str | int]
     target: Any = config
     try:
         for key in parents:
-            target = target[_place(target, key)]
-        return target, _place(target, last)
+            target = target[_index(target, key)]
+        return target, _index(target, last)
     except (KeyError, ValueError, IndexError, TypeError):
         raise _unknown(config, identifier) from None
 
@@ -144,7 +150,7 @@ def _keys(config: Mapping[str, Any], identifier: str) -> list[str]:
     return parts
 
 
-def _place(target: Any, key: str) -> str | int:
+def _index(target: Any, key: str) -> str | int:
     if not isinstance(target, (list, dict)):
         raise KeyError(key)
     if isinstance(target, dict):

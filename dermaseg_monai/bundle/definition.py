@@ -1,4 +1,4 @@
-"""What a catalogue entry says about a bundle."""
+"""Definition of a bundle: one entry of the catalogue."""
 
 from __future__ import annotations
 

@@ -44,16 +44,16 @@ def bundle_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: a required file is missing.
     """
-    found = {}
-    for home in (folder, folder / "configs", folder / "docs", folder / "models"):
-        for path in home.iterdir() if home.is_dir() else ():
+    files = {}
+    for parent in (folder, folder / "configs", folder / "docs", folder / "models"):
+        for path in parent.iterdir() if parent.is_dir() else ():
             name = path.relative_to(folder).as_posix()
             if is_part(name) and path.is_file():
-                found[name] = path
-    missing = [name for name in REQUIRED if name not in found]
+                files[name] = path
+    missing = [name for name in REQUIRED if name not in files]
     if missing:
         raise InputError(f"{folder} is no bundle: it has no {', '.join(missing)}.")
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(dermaseg_monai.__file__).resolve().parent
 # a checkout has them beside the package, an installed wheel inside it
-_HOMES = (_PACKAGE.parent / "bundles", _PACKAGE / "_bundles")
-_PLACES = {"dataset_dir": "PHOTOS", "output_dir": "--output", "bundle_root": "--bundle"}
+_COLLECTIONS = (_PACKAGE.parent / "bundles", _PACKAGE / "_bundles")
+_RESERVED = {"dataset_dir": "PHOTOS", "output_dir": "--output", "bundle_root": "--bundle"}
 """The argument of ``predict`` that sets each of these ids of inference.json."""
 _OVERLAYS: Mapping[str, Any] = {
     ">preprocessing#transforms#LoadPhotod": {"_target_": "dermaseg_monai.visualize.overlay.KeepPhotod"},
@@ -49,7 +49,7 @@ def bundle_folder(name: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: there is no such bundle.
     """
-    for folder in (*(home / name for home in _HOMES), Path(name)):
+    for folder in (*(collection / name for collection in _COLLECTIONS), Path(name)):
         if (folder / "configs" / "inference.json").is_file():
             return folder
     known = ", ".join(bundle.name for bundle in BUNDLES)
@@ -232,13 +232,13 @@ class BundleFolder:
         )
 
 
-def check_places(overrides: Mapping[str, Any]) -> None:
+def check_reserved(overrides: Mapping[str, Any]) -> None:
     """Refuse overrides of the folders that a command gives to a bundle by arguments of its own.
 
     Raises:
         InputError: one of them is the bundle's, the photos' or the output's folder.
     """
-    for name, argument in _PLACES.items():
+    for name, argument in _RESERVED.items():
         if name in overrides:
             raise InputError(f"--{name} cannot be given here; use {argument}.")
 

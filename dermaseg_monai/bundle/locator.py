@@ -1,4 +1,4 @@
-"""Components of a config found without a look at every module of MONAI."""
+"""Locator of a config's components, without a look at every module of MONAI."""
 
 from __future__ import annotations
 

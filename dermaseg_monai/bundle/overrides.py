@@ -94,14 +94,14 @@ def warn_unknown_overrides() -> None:
     from fire.parser import DefaultParseValue
     from monai.bundle import ConfigParser
 
-    given = {name: DefaultParseValue(text) for name, text in _command_line(sys.argv[2:]).items()}
-    if "args_file" in given:
-        given = {**ConfigParser.load_config_file(given["args_file"]), **given}
+    options = {name: DefaultParseValue(text) for name, text in _command_line(sys.argv[2:]).items()}
+    if "args_file" in options:
+        options = {**ConfigParser.load_config_file(options["args_file"]), **options}
     parser = ConfigParser()
-    parser.read_config(given["config_file"])
+    parser.read_config(options["config_file"])
     config: Any = parser.config
-    known = _ARGUMENTS | (_TRACKING if "tracking" in given else set())
-    overrides = {name: value for name, value in given.items() if name not in known}
+    known = _ARGUMENTS | (_TRACKING if "tracking" in options else set())
+    overrides = {name: value for name, value in options.items() if name not in known}
     for name in unread_ids(config, overrides):
         logger.warning("--%s changes nothing: the config has no such id%s", name, nearest_id(config, name))
 

@@ -1,4 +1,4 @@
-"""The published weights of promptable models: which file, where it is, how it is told from another. Data, no torch."""
+"""Published weights of promptable models: file, address and checksum of each. Data, no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the catalogue to complete bundle folders."""
+"""Rendering of complete bundle folders from the catalogue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Template
 
 from dermaseg_monai.bundle.catalogue import BUNDLES
 from dermaseg_monai.bundle.config_ids import apply_overlay
@@ -19,6 +19,7 @@ from dermaseg_monai.bundle.definition import Bundle
 from dermaseg_monai.bundle.metadata import metadata
 from dermaseg_monai.bundle.published_weights import CHECKPOINTS
 from dermaseg_monai.utils.files import write_text
+from dermaseg_monai.utils.templates import text_template
 
 _COLUMNS = 120
 
@@ -60,12 +61,9 @@ def render(bundle: Bundle) -> dict[str, str]:
         "metadata": metadata(bundle),
     }
     for name in ("evaluate", "multi_gpu_train"):
-        # MONAI reads them after train.json, whose ids they use, and takes the imports of the last file alone
-        own = configs[name]["imports"]
-        configs[name]["imports"] = [
-            *train["imports"],
-            *(line for line in own if line not in train["imports"]),
-        ]
+        # MONAI reads them after train.json, whose ids they use: they add to its imports
+        further = [line for line in configs[name].pop("imports") if line not in train["imports"]]
+        configs[name] = ({"+imports": further} if further else {}) | configs[name]
     files = {f"configs/{name}.json": as_text(content) for name, content in configs.items()}
     files |= {path: (BASE / name).read_text(encoding="utf-8") for path, name in _VERBATIM.items()}
     if bundle.checkpoint and not bundle.ships_weights:
@@ -196,9 +194,6 @@ def _readme(bundle: Bundle) -> str:
 
 
 @cache
-def template(name: str) -> Any:
+def template(name: str) -> Template:
     """The Jinja template ``name`` of the base folder, for text."""
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string((BASE / name).read_text(encoding="utf-8"))
+    return text_template((BASE / name).read_text(encoding="utf-8"))

@@ -53,7 +53,7 @@ def _choice(*words: str) -> Setting:
 def _several(words: str, accepts: Callable[[Any], bool], count: int | None = None) -> Setting:
     def accept(value: Any) -> bool:
         several = isinstance(value, list | tuple) and count in (None, len(value))
-        return several and all(accepts(each) for each in value)
+        return several and all(accepts(entry) for entry in value)
 
     return Setting(words, accept)
 
@@ -177,7 +177,7 @@ def checked(name: str, value: Any) -> Any:
     if not setting.accepts(value):
         raise InputError(f"--{name} is {value!r}; give {setting.words}.")
     if setting.is_text and isinstance(value, list | tuple):
-        return [os.path.expanduser(each) for each in value]
+        return [os.path.expanduser(entry) for entry in value]
     return os.path.expanduser(value) if setting.is_text and isinstance(value, str) else value
 
 

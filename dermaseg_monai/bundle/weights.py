@@ -126,35 +126,32 @@ def start_from(network: nn.Module, source: str | os.PathLike[str] | None) -> nn.
         path = bundle_folder(source) / "models" / "model.pt"
     if not path.is_file():
         raise InputError(f"start_from is '{source}', but there is no {path}; train that bundle first.")
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        own = network.state_dict()
-        fitting = {
-            name: value
-            for name, value in weights.items()
-            if name in own and torch.is_tensor(value) and value.shape == own[name].shape
-        }
-    except Exception as error:
-        raise InputError(
-            f"{path} is not a file of weights ({type(error).__name__}); download or train it again."
-        ) from error
+    weights, state = _read(path), network.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in state and torch.is_tensor(value) and value.shape == state[name].shape
+    }
     # batch counters fit any network with batch norm
-    if not any(own[name].is_floating_point() for name in fitting):
+    if not any(state[name].is_floating_point() for name in fitting):
         raise InputError(
             f"none of the {len(weights)} tensors in {path} fits this network by name and shape; start from a "
             "bundle that shares its encoder."
         )
     network.load_state_dict(fitting, strict=False)
-    logger.info("started %d of the network's %d tensors from %s", len(fitting), len(own), path)
+    logger.info("started %d of the network's %d tensors from %s", len(fitting), len(state), path)
     return network
 
 
-def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
+def load_weights(
+    network: nn.Module, path: str | os.PathLike[str], device: torch.device | str | None = None
+) -> nn.Module:
     """Load a bundle's weights into its network.
 
     Args:
         network: the network as its config builds it.
         path: a state dict written by the trainer, in single or half precision.
+        device: where the network goes then, its weights in the order "channels last"; None leaves it where it is.
 
     Returns:
         ``network``, with the weights of ``path``.
@@ -168,16 +165,22 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
             f"there are no weights at {path}; train the bundle first or point --ckpt_dir at its model.pt."
         )
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{path} is not a file of weights ({type(error).__name__}); download or train it again."
-        ) from error
-    try:
-        network.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
+        network.load_state_dict(_read(path))
+    except (RuntimeError, AttributeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise InputError(
             f"the weights in {path} are of another network than the config's: {detail}"
         ) from error
-    return network
+    return network if device is None else network.to(device).to(memory_format=torch.channels_last)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(weights, Mapping):
+            raise TypeError
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a file of weights ({type(error).__name__}); download or train it again."
+        ) from error
+    return weights

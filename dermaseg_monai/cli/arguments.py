@@ -46,9 +46,9 @@ def typed(command: Callable[..., Any]) -> Callable[..., Any]:
             if kind in _NAMED:
                 bound.arguments[name] = _value(name, value, hints.get(name))
             elif kind is inspect.Parameter.VAR_POSITIONAL:
-                bound.arguments[name] = tuple(_plain(each) for each in value)
+                bound.arguments[name] = tuple(_plain(entry) for entry in value)
             else:
-                bound.arguments[name] = {key: _setting(key, each) for key, each in value.items()}
+                bound.arguments[name] = {key: _setting(key, entry) for key, entry in value.items()}
         return command(*bound.args, **bound.kwargs)
 
     return SetParseFn(Typed)(call)

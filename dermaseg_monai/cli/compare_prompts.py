@@ -1,4 +1,4 @@
-"""``dermaseg compare-prompts``."""
+"""The command ``compare-prompts``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import random
 from pathlib import Path
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
+from dermaseg_monai.cli.arguments import typed
 
 
+@typed
 def compare_prompts(
     dataset_dir: str,
     output: str,
@@ -56,12 +58,14 @@ def compare_prompts(
     from dermaseg_monai.sam.weights import load_checkpoint
     from dermaseg_monai.utils.precision import default_device
 
-    place = torch.device(device or default_device())
-    known = get_checkpoint(model)
-    network = load_checkpoint(SamNetwork(known.architecture, multimask), weights, model).to(place)
+    compute_device = torch.device(device or default_device())
+    published = get_checkpoint(model)
+    network = load_checkpoint(SamNetwork(published.architecture, multimask), weights, model).to(
+        compute_device
+    )
     cache = EmbeddingCache(
         network,
-        PREPROCESSING[known.preprocessing](size=network.image_size),
+        PREPROCESSING[published.preprocessing](size=network.image_size),
         cache_dir or Path(dataset_dir) / "cache" / "embeddings",
     )
     data = load_datalist(dataset_dir, section)
@@ -72,7 +76,7 @@ def compare_prompts(
         cache,
         data[:count],
         output,
-        SavedMasks(predicted_by) if holds_masks else BundlePredictor(predicted_by, device=place),
+        SavedMasks(predicted_by) if holds_masks else BundlePredictor(predicted_by, device=compute_device),
         points=points,
         negative_points=negative_points,
         seed=seed,

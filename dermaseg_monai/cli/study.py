@@ -1,4 +1,4 @@
-"""``dermaseg study run``."""
+"""Commands of studies: ``study run`` and ``study report``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.utils.errors import InputError
 
 
+@typed
 def run_study(
     name: str | Sequence[str],
     seeds: int | Sequence[int] | str | None = None,
@@ -71,19 +73,19 @@ def run_study(
             f"--bundle belongs to the studies {NAME} and {ROBUSTNESS}, which need one and stand alone; --folds to "
             f"{NAME}."
         )
-    studies = [
-        learning_rate_study(_words(rates, "--rates"))
-        if each == "learning_rate" and rates is not None
-        else cross_validation(bundle, folds, dataset_dir)
-        if bundle is not None and each == NAME
-        else robustness(bundle)
-        if bundle is not None
-        else find_study(each)
-        for each in names
-    ]
+    if bundle is not None:
+        study = cross_validation(bundle, folds, dataset_dir) if names == [NAME] else robustness(bundle)
+        studies = [study]
+    else:
+        studies = [
+            find_study(known)
+            if known != "learning_rate" or rates is None
+            else learning_rate_study(_words(rates, "--rates"))
+            for known in names
+        ]
     chosen = None if variants is None else _words(variants, "--variants")
     numbers = None if seeds is None else _numbers(seeds)
-    plans = [plan_runs(each, runs, numbers, epochs, chosen, overrides) for each in studies]
+    plans = [plan_runs(study, runs, numbers, epochs, chosen, overrides) for study in studies]
     planned = [run for plan in plans for run in plan]
     limit = None if minutes is None else time_limit(minutes, begin, planned)
     batch = Batch(
@@ -98,9 +100,11 @@ def run_study(
             "the study needs images; give --dataset_dir, a folder that `dermaseg prepare` wrote."
         )
     ended = run_batch(planned, batch)
-    for each, plan in zip(studies, plans, strict=True):
+    for study, plan in zip(studies, plans, strict=True):
         finished = sum(run in plan for run in ended["finished"])
-        print(f"{each.name}: {finished} of {len(plan)} runs are finished, in {runs}/{each.name}", flush=True)
+        print(
+            f"{study.name}: {finished} of {len(plan)} runs are finished, in {runs}/{study.name}", flush=True
+        )
         if names == [NAME] and finished == len(plan):
             print(f"scores of every image by the training without its fold: {write_out_of_fold(plan)}")
     left = [
@@ -112,6 +116,26 @@ def run_study(
         sys.exit("\n".join(["not all is done:", *left, "run the same command again to go on."]))
 
 
+@typed
+def report_study(
+    name: str,
+    runs: str = "runs/ablations",
+    output: str = "results/ablations",
+    dataset_dir: str | None = None,
+) -> None:
+    """Compare the variants of a study by the runs that have finished: tables, plots and a page.
+
+    Args:
+        name: of the study.
+        runs: folder of the studies' run folders.
+        output: folder for the studies' reports; this one's goes into a folder of its name.
+        dataset_dir: the prepared folder that the runs were scored on, for panels of its photos.
+    """
+    from dermaseg_monai.studies.report.report import report_study as write_report
+
+    print(write_report(name, runs, output, dataset_dir))
+
+
 _WHAT = {
     "failed": "failed",
     "interrupted": "interrupted",
@@ -120,17 +144,17 @@ _WHAT = {
 }
 
 
-def _words(given: Any, what: str) -> list[str]:
+def _words(value: Any, what: str) -> list[str]:
     """Names from what Fire makes of ``a,b``."""
-    parts = given.replace(",", " ").split() if isinstance(given, str) else given
+    parts = value.replace(",", " ").split() if isinstance(value, str) else value
     words = [str(part) for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
     if not words:
         raise InputError(f"{what} is empty; give at least one name.")
     return words
 
 
-def _numbers(given: Any) -> list[int]:
-    words = _words(given, "--seeds")
+def _numbers(value: Any) -> list[int]:
+    words = _words(value, "--seeds")
     if not all(word.isdecimal() for word in words):
         raise InputError(
             f"--seeds is '{','.join(words)}'; give whole numbers separated by commas, such as 0,1,2."

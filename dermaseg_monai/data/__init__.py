@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dermaseg_monai.data.datalist import list_photos, load_datalist
+from dermaseg_monai.data.datalist import list_photos, load_datalist, read_labels
 
-__all__ = ["list_photos", "load_datalist"]
+__all__ = ["list_photos", "load_datalist", "read_labels"]

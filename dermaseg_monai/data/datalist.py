@@ -1,4 +1,4 @@
-"""What a prepared folder holds, and which photos a folder holds."""
+"""Lists of photos: the sections of prepared folders, and the photos of any folder."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dermaseg_monai.datasets import isic2018
-from dermaseg_monai.image_files import is_photo_file
+from dermaseg_monai.image_files import is_photo_file, read_mask
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import as_text
+from dermaseg_monai.utils.words import first_of
 
 logger = logging.getLogger(__name__)
 
-DATALIST_NAME = "datalist.json"
 _MEND = "mend it, or remove it and run `dermaseg prepare` again"
-
 
 FOLD = "fold"
 """The section of the training images that a fold leaves out, beside the three of a datalist."""
@@ -54,8 +55,8 @@ def load_datalist(
             datalist is damaged or has no such fold, or an id comes twice.
     """
     several = not isinstance(dataset_dir, str | os.PathLike)
-    given = [dataset_dir] if isinstance(dataset_dir, str | os.PathLike) else dataset_dir
-    folders = [Path(folder).expanduser().absolute() for folder in given]
+    paths = [dataset_dir] if isinstance(dataset_dir, str | os.PathLike) else dataset_dir
+    folders = [Path(folder).expanduser().absolute() for folder in paths]
     shares = list(fraction) if isinstance(fraction, Sequence) else [fraction] * len(folders)
     _check_arguments(folders, section, task, shares, fold)
     contents = [_read(folder / isic2018.DATALIST_NAME) for folder in folders]
@@ -167,6 +168,22 @@ def _section(
     return loaded[: math.ceil(round(share * len(loaded), 6))]
 
 
+def read_labels(item: Mapping[str, Any]) -> np.ndarray:
+    """Read the masks of an item.
+
+    Args:
+        item: of :func:`load_datalist`.
+
+    Returns:
+        uint8 ``(C, H, W)`` of 0 and 1, a channel for the lesion or for each attribute.
+
+    Raises:
+        InputError: a mask cannot be read.
+    """
+    label = item["label"]
+    return np.stack([read_mask(path) for path in ([label] if isinstance(label, str) else label)])
+
+
 def item_ids(dataset: Any) -> list[str]:
     """Name what a dataset was made of.
 
@@ -214,8 +231,7 @@ def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
         files = [path for path in entries if is_photo_file(path)]
         passed = [as_text(path.name) for path in entries if path not in set(files)]
         if passed:
-            named = f"{', '.join(passed[:3])}{' ...' * (len(passed) > 3)}"
-            logger.warning("passed over %d files that are no photos: %s", len(passed), named)
+            logger.warning("passed over %d files that are no photos: %s", len(passed), first_of(passed))
     else:
         raise InputError(f"{source} does not exist; give a photo or a folder of photos.")
     if not files:

@@ -21,8 +21,8 @@ def mask_batches(dataset: Any) -> Iterator[torch.Tensor]:
     Yields:
         uint8 tensors (B, C, H, W) of 0 and 1, where the set is kept; a set on a disk is not read at once.
     """
-    if hasattr(dataset, "store"):
-        yield from dataset.store.labels.split(64)
+    if hasattr(dataset, "pixels"):
+        yield from dataset.pixels.labels.split(64)
     else:
         for index in range(len(dataset.data)):
             yield plain(dataset.data[index]["label"])[None]

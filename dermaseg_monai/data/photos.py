@@ -61,21 +61,21 @@ class PhotoLoader:
         self.failures = []
         indices = range(rank(), len(self.dataset), world_size())  # type: ignore[arg-type]
         items: list[dict[str, Any]] = []
-        found = False
+        any_read = False
         with ThreadPoolExecutor(self.workers) as pool:
             loaded = bounded_map(pool, self._load, indices, ahead=self.batch_size + 2 * self.workers)
             for item in tqdm(loaded, total=len(indices), desc="photos", unit="photo", disable=None):
                 if "reason" in item:
                     self.leave_out(**item)
                     continue
-                found = True
+                any_read = True
                 items.append(item)
                 if len(items) == self.batch_size:
                     yield _batch(items)
                     items = []
         if items:
             yield _batch(items)
-        if not found and len(indices):
+        if not any_read and len(indices):
             raise InputError(
                 f"none of the {len(indices)} photos could be read; the first: {self.failures[0]['reason']}"
             )

@@ -1,4 +1,4 @@
-"""A list of photos and masks, decoded once into memory-mapped uint8 arrays that every later run reuses."""
+"""Cache of decoded photos and masks: memory-mapped uint8 arrays that every later run reuses."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class PixelCache:
 def open_pixel_cache(
     data: Sequence[Item], transform: Callable[[Item], Item], cache_dir: str | os.PathLike[str]
 ) -> PixelCache:
-    """Open the store of ``data``, building it first where no earlier run has.
+    """Open the cache of ``data``, building it first where no earlier run has.
 
-    The store's folder is named by a hash of the files (path, size, modification time), of the transform's
+    The cache's folder is named by a hash of the files (path, size, modification time), of the transform's
     settings and of what the transform makes of the first file, so that a changed photo, mask, size or library
-    leads to a new store and a stale one is never read. It is built beside its final name and renamed when
+    leads to a new cache and a stale one is never read. It is built beside its final name and renamed when
     complete; of two processes that build at once, the first to finish wins and both read the same bytes.
     Memory stays bounded by a few decoded photos per core, whatever the length of the list.
 
@@ -61,10 +61,10 @@ def open_pixel_cache(
         data: items ``{"image": path, "label": path or list of paths}``.
         transform: loads and resizes one item to ``{"image": uint8 (3, H, W), "label": uint8 (C, H, W)}``,
             the same shapes for every item.
-        cache_dir: where stores are kept; where it cannot be written, the system's temporary folder serves.
+        cache_dir: where caches are kept; where it cannot be written, the system's temporary folder serves.
 
     Returns:
-        The store, memory-mapped.
+        The cache, memory-mapped.
 
     Raises:
         InputError: ``data`` is empty, a file is missing or unreadable, two items differ in shape, or the disk

@@ -25,12 +25,12 @@ class ResidentDataset(Dataset):
     """Photos and masks as uint8 tensors, decoded once and held where the network computes.
 
     On a GPU the whole set is copied there when it takes no more than ``budget`` of the free memory; a larger
-    set, and every set on the CPU, is read from the memory-mapped store.
+    set, and every set on the CPU, is read from the memory-mapped cache.
 
     Args:
         data: items ``{"image": path, "label": path or list of paths}``.
         transform: loads and resizes one item to uint8 tensors (see :func:`open_pixel_cache`).
-        cache_dir: folder of the decoded store.
+        cache_dir: folder of the cache of decoded pixels.
         device: where batches are needed.
         budget: share of the device's free memory that the set may fill, 0 to 1.
     """
@@ -53,30 +53,30 @@ class ResidentDataset(Dataset):
         return len(self.data)
 
     def __getitem__(self, index: int) -> Batch:
-        return {"image": self.store.images[index], "label": self.store.labels[index]}
+        return {"image": self.pixels.images[index], "label": self.pixels.labels[index]}
 
     @cached_property
-    def store(self) -> PixelCache:
+    def pixels(self) -> PixelCache:
         """The decoded pixels, on the device where they fit, else memory-mapped."""
-        store = open_pixel_cache(self.data, self.transform, self.cache_dir)
+        cache = open_pixel_cache(self.data, self.transform, self.cache_dir)
         if (
             self.device.type == "cuda"
-            and store.bytes <= self.budget * torch.cuda.mem_get_info(self.device)[0]
+            and cache.bytes <= self.budget * torch.cuda.mem_get_info(self.device)[0]
         ):
-            return PixelCache(store.images.to(self.device), store.labels.to(self.device))
-        return store
+            return PixelCache(cache.images.to(self.device), cache.labels.to(self.device))
+        return cache
 
     @property
     def streams(self) -> bool:
         """Whether batches travel from host memory to a GPU."""
-        return self.device.type != "cpu" and self.store.images.device.type == "cpu"
+        return self.device.type != "cpu" and self.pixels.images.device.type == "cpu"
 
     def gather(self, index: torch.Tensor) -> Batch:
         """Draw the items at ``index`` (int64, ``(B,)``) as one uint8 batch, without Python code per item."""
-        index = index.to(self.store.images.device)
+        index = index.to(self.pixels.images.device)
         return {
-            "image": self.store.images.index_select(0, index),
-            "label": self.store.labels.index_select(0, index),
+            "image": self.pixels.images.index_select(0, index),
+            "label": self.pixels.labels.index_select(0, index),
             "index": index,
         }
 
@@ -146,9 +146,9 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator(self.dataset.device)
         generator.manual_seed(_mix(self.seed, self.epoch, 1 + rank()))
-        for place, augment in enumerate(self.augment):
+        for index, augment in enumerate(self.augment):
             if isinstance(augment, Randomizable):
-                augment.set_random_state(_mix(self.seed, self.epoch, 1 + rank(), place) % 2**32)
+                augment.set_random_state(_mix(self.seed, self.epoch, 1 + rank(), index) % 2**32)
         batches = self._share(self._order()).split(self.batch_size)[: len(self)]
         for batch in self._prefetched(batches) if self.dataset.streams else map(self.dataset.gather, batches):
             for augment in self.augment:
@@ -212,8 +212,8 @@ class BatchLoader:
 def _each_item(transform: Callable[[Any], Any], batch: Batch) -> Batch:
     """Apply a transform of one item to each item of a batch."""
     length = len(next(iter(batch.values())))
-    done = [transform({key: value[index] for key, value in batch.items()}) for index in range(length)]
-    return {key: torch.stack([plain(item[key]) for item in done]) for key in done[0]}
+    transformed = [transform({key: value[index] for key, value in batch.items()}) for index in range(length)]
+    return {key: torch.stack([plain(item[key]) for item in transformed]) for key in transformed[0]}
 
 
 def _mix(*numbers: int) -> int:

@@ -1,4 +1,4 @@
-"""Which bundle, with which weights and settings, made a derived object."""
+"""Algorithm of a derived object: the bundle, its weights and its settings."""
 
 from __future__ import annotations
 

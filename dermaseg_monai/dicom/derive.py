@@ -1,4 +1,4 @@
-"""From DICOM photos to their masks, Segmentation objects and reports."""
+"""Derivation of masks, Segmentation objects and reports from DICOM photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 from pydicom import Dataset
 
-from dermaseg_monai.bundle.folder import BundleFolder, check_places
+from dermaseg_monai.bundle.folder import BundleFolder, check_reserved
 from dermaseg_monai.datasets.isic2018 import ATTRIBUTE_SUFFIXES, LESION_SUFFIX
 from dermaseg_monai.dicom.algorithm import describe_algorithm
 from dermaseg_monai.dicom.identity import derived_uid
@@ -58,7 +58,7 @@ class Deriver:
     """
 
     def __init__(self, bundle: str, overrides: Mapping[str, Any], outline: bool = False) -> None:
-        check_places(overrides)
+        check_reserved(overrides)
         self.folder = BundleFolder.find(bundle, overrides.get("ckpt_dir"))
         self.settings = {name: value for name, value in overrides.items() if name != "ckpt_dir"}
         self.algorithm = describe_algorithm(self.folder.path, self.folder.ckpt_dir, overrides)

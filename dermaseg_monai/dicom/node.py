@@ -66,15 +66,15 @@ def run_node(
         _serve(node, Sender(node.spool, peer), (titles[0], host, port), titles[1:])
 
 
-def _serve(node: Node, sender: Sender, own: tuple[str, str, int], accept: Sequence[str]) -> None:
+def _serve(node: Node, sender: Sender, address: tuple[str, str, int], accept: Sequence[str]) -> None:
     threads = [
         threading.Thread(target=node.work, daemon=True),
         threading.Thread(target=sender.run, args=(node.results, node.stop), daemon=True),
     ]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.end())
-    server = node.listen(*own, accept)
-    logger.info("%s listens at %s:%d; results go to %s", *own, sender.peer.title)
+    server = node.listen(*address, accept)
+    logger.info("%s listens at %s:%d; results go to %s", *address, sender.peer.title)
     for thread in threads:
         thread.start()
     node.stop.wait()
@@ -150,7 +150,7 @@ class Node:
         try:
             new = self.spool.accept(event.request.AffectedSOPInstanceUID, event.encoded_dataset())
         except Exception as error:
-            logger.warning("a photo cannot be taken: %s", _said(error))
+            logger.warning("a photo cannot be taken: %s", _reason(error))
             return _OUT_OF_RESOURCES
         if new:
             self.photos.set()
@@ -177,15 +177,15 @@ class Node:
 
     def _wait_or_refuse(self, photo: Path, error: Exception) -> None:
         if isinstance(error, OutputError):
-            logger.warning("%s: %s", photo.stem, _said(error))
+            logger.warning("%s: %s", photo.stem, _reason(error))
             self.stop.wait(_PAUSE_WITHOUT_ROOM)
             self.photos.set()
             return
-        logger.warning("set aside: %s: %s", photo.stem, _said(error))
-        self.spool.refuse(photo, _said(error))
+        logger.warning("set aside: %s: %s", photo.stem, _reason(error))
+        self.spool.refuse(photo, _reason(error))
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return explained(error) or f"an error of the kind {type(error).__name__}."
 
 

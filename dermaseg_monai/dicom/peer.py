@@ -137,10 +137,10 @@ def _has(association: Association, dataset: Dataset) -> bool:
         setattr(identifier, name, dataset[name].value)
     try:
         answers = association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind)
-        found = [match for status, match in answers if status and match is not None]
+        matches = [match for status, match in answers if status and match is not None]
     except (RuntimeError, ValueError):
         return False
-    return any(match.get("SOPInstanceUID") == dataset.SOPInstanceUID for match in found)
+    return any(match.get("SOPInstanceUID") == dataset.SOPInstanceUID for match in matches)
 
 
 class Sender:

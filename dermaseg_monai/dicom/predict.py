@@ -1,4 +1,4 @@
-"""A study folder in, masks and DICOM objects out."""
+"""Prediction on a DICOM study folder, with DICOM objects beside the masks."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import numpy as np
 from dermaseg_monai.dicom.algorithm import MANUFACTURER
 from dermaseg_monai.image_files import MAX_PIXELS
 from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, read_dicom
+from dermaseg_monai.image_files.kinds import SIGNATURE_BYTES, is_dicom
 from dermaseg_monai.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,17 +182,17 @@ def find_objects(folder: str | os.PathLike[str]) -> tuple[list[tuple[str, Path]]
     if not root.is_dir():
         raise InputError(f"{root} does not exist; give a DICOM file, or a folder of them.")
     files = sorted(_visible(root))
-    found = [path for path in files if path.suffix.lower() in _SUFFIXES or _has_signature(path)]
-    found = [path for path in found if path.name.upper() != "DICOMDIR"]
-    if not found:
+    objects = [path for path in files if path.suffix.lower() in _SUFFIXES or _has_signature(path)]
+    objects = [path for path in objects if path.name.upper() != "DICOMDIR"]
+    if not objects:
         raise InputError(f"the folder {root} holds no DICOM file.")
-    names = [_name(path) for path in found]
+    names = [_name(path) for path in objects]
     if len(set(names)) < len(names):  # IM0001 in the folder of each series
-        names = ["_".join((*path.relative_to(root).parts[:-1], _name(path))) for path in found]
+        names = ["_".join((*path.relative_to(root).parts[:-1], _name(path))) for path in objects]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(f"the results of several files would be named {min(twice)}; rename one of them.")
-    return list(zip(names, found, strict=True)), len(files) - len(found)
+    return list(zip(names, objects, strict=True)), len(files) - len(objects)
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -211,4 +212,4 @@ def _name(path: Path) -> str:
 
 def _has_signature(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        return is_dicom(stream.read(SIGNATURE_BYTES))

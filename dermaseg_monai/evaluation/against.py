@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.evaluation.masks import evaluate_masks
+from dermaseg_monai.studies.report.metrics import metric_label
 from dermaseg_monai.studies.report.page import FORMATS, verdict
-from dermaseg_monai.studies.report.plots import metric_label
 from dermaseg_monai.studies.statistics import RESAMPLES, bootstrap, compare, holm, samples_of
 from dermaseg_monai.utils.files import write_text
 
@@ -80,14 +80,14 @@ def compare_scores(
         corrected for the number of metrics, ``wilcoxon``, ``images``, ``images_better`` and ``images_worse`` (of the
         first). See :func:`dermaseg_monai.studies.statistics.compare`.
     """
-    own, other = samples_of([first], task), samples_of([second], task)
-    metrics = [name for name in own if name in other and not name.endswith(("_share", "_mm"))]
-    draws = bootstrap([sample[name] for sample in (own, other) for name in metrics], resamples, seed)
+    samples, others = samples_of([first], task), samples_of([second], task)
+    metrics = [name for name in samples if name in others and not name.endswith(("_share", "_mm"))]
+    draws = bootstrap([sample[name] for sample in (samples, others) for name in metrics], resamples, seed)
     rows = []
     for index, name in enumerate(metrics):
         change = draws[:, index] - draws[:, len(metrics) + index]
-        means = {"mean": own[name].by_seed().mean(), "other": other[name].by_seed().mean()}
-        rows.append({"metric": name} | means | compare(own[name], other[name], change))
+        means = {"mean": samples[name].by_seed().mean(), "other": others[name].by_seed().mean()}
+        rows.append({"metric": name} | means | compare(samples[name], others[name], change))
     table = pd.DataFrame(rows)
     for test in ("bootstrap", "wilcoxon"):
         table[f"p_{test}_holm"] = holm(table[f"p_{test}"].to_numpy())

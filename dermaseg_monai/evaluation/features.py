@@ -1,4 +1,4 @@
-"""What makes a photo hard: size and place of its lesion, hair, dark border, blur, skin tone, contrast."""
+"""Features that make a photo hard: size and place of its lesion, hair, dark border, blur, skin tone, contrast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from dermaseg_monai.image_files import read_mask, read_photo
+from dermaseg_monai.data import read_labels
+from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.transforms.regions import Regions
 from dermaseg_monai.utils.errors import InputError
 
@@ -39,9 +40,8 @@ def photo_features(item: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a file cannot be read.
     """
-    label = item["label"]
-    masks = [read_mask(path) for path in ([label] if isinstance(label, str) else label)]
-    return {"id": item["id"]} | describe(read_photo(item["image"], reduce_to=SIDE), np.maximum.reduce(masks))
+    mask = read_labels(item).max(axis=0)
+    return {"id": item["id"]} | describe(read_photo(item["image"], reduce_to=SIDE), mask)
 
 
 def describe(photo: NDArray[np.uint8], mask: NDArray[Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from dermaseg_monai.data import load_datalist
+from dermaseg_monai.data import load_datalist, read_labels
 from dermaseg_monai.datasets.isic2018 import ATTRIBUTE_SUFFIXES, ATTRIBUTES
 from dermaseg_monai.datasets.layouts import photo_of
 from dermaseg_monai.handlers.attribute_scores import score_attributes, write_attribute_scores
@@ -72,8 +72,8 @@ def evaluate_masks(
         return [{"id": item["id"]} | row for row in rows]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = bounded_map(pool, score, items, ahead=32)
-        rows = [row for rows in tqdm(found, total=len(items), unit="mask", disable=None) for row in rows]
+        scored = bounded_map(pool, score, items, ahead=32)
+        rows = [row for rows in tqdm(scored, total=len(items), unit="mask", disable=None) for row in rows]
     if task == "attribute":
         return write_attribute_scores(rows, Path(output_dir), [], settings, ATTRIBUTES, {})
     return write_lesion_scores(rows, Path(output_dir), [], settings | scale)
@@ -119,7 +119,7 @@ def find_masks(
             raise InputError(f"{folder} has two masks of {name}, {twice} and {path.name}; keep one of them.")
         else:
             files[ids[name]][channel] = path
-    lacking = [name for name, found in files.items() if len(found) < len(channels)]
+    lacking = [name for name, channel_files in files.items() if len(channel_files) < len(channels)]
     if lacking:
         what = "a mask" if task == "lesion" else f"all {len(ATTRIBUTES)} attribute masks"
         raise InputError(
@@ -134,7 +134,7 @@ def find_masks(
             section,
             first_of(others),
         )
-    return {name: [found[channel] for channel in channels] for name, found in files.items()}
+    return {name: [channel_files[channel] for channel in channels] for name, channel_files in files.items()}
 
 
 def read_pair(item: dict[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,8 +147,7 @@ def read_pair(item: dict[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, 
     Raises:
         InputError: a file cannot be read, or differs in size from the true mask.
     """
-    label = item["label"]
-    truth = [read_mask(path) for path in ([label] if isinstance(label, str) else label)]
+    truth = read_labels(item)
     masks = [read_mask(path) for path in files]
     for path, mask, true in zip(files, masks, truth, strict=True):
         if mask.shape != true.shape:
@@ -157,7 +156,7 @@ def read_pair(item: dict[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, 
                 f"{path} has {mask.shape[1]} x {mask.shape[0]} pixels, but the true mask of {item['id']} has "
                 f"{width} x {height}; bring the mask to that size."
             )
-    return np.stack(masks), np.stack(truth)
+    return np.stack(masks), truth
 
 
 def _mask_name(path: Path, task: str, ids: dict[str, str]) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""How far people differ who outline the same lesions, from the literature."""
+"""Agreement of people who outline the same lesions, from the literature."""
 
 from __future__ import annotations
 

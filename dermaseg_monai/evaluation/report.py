@@ -35,9 +35,10 @@ from dermaseg_monai.evaluation.strata import (
     worst_photos,
 )
 from dermaseg_monai.image_files import read_photo
-from dermaseg_monai.studies.report.page import data_uri, page_parts, page_template
+from dermaseg_monai.studies.report.metrics import SIGNIFICANT
+from dermaseg_monai.studies.report.page import data_uri, page_parts, report_template
 from dermaseg_monai.studies.report.panels import legend
-from dermaseg_monai.studies.report.plots import SIGNIFICANT, Plot
+from dermaseg_monai.studies.report.plots import Plot
 from dermaseg_monai.studies.statistics import RESAMPLES
 from dermaseg_monai.utils.files import write_text
 from dermaseg_monai.utils.threads import bounded_map
@@ -127,8 +128,8 @@ def report_strata(
     items = {item["id"]: item for item in load_datalist(dataset_dir, section)}
     ids = list(scores["id"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = bounded_map(pool, photo_features, [items[name] for name in ids], ahead=32)
-        rows = list(tqdm(found, total=len(ids), desc="features", unit="photo", disable=None))
+        features_ahead = bounded_map(pool, photo_features, [items[name] for name in ids], ahead=32)
+        rows = list(tqdm(features_ahead, total=len(ids), desc="features", unit="photo", disable=None))
     features = pd.DataFrame(rows).drop(columns="id")
     if metadata is not None:
         columns = read_metadata(metadata, ids).reset_index(drop=True)
@@ -139,7 +140,7 @@ def report_strata(
     write_text(folder / "strata.csv", table.to_csv(index=False, float_format="%.6g"))
     files = find_masks(masks, list(items.values()), section)
     tiles = _Tiles(items, files, dict(zip(ids, scores[METRIC], strict=True)))
-    page = page_template(_template()).render(
+    page = report_template(_template()).render(
         title="Where it fails, and for whom",
         masks=Path(masks).name,
         section=section,
@@ -151,7 +152,9 @@ def report_strata(
         count=len(strata),
         columns=_COLUMNS,
         features=[
-            _feature(str(name), rows, [each for each in strata if each.feature == name], scores, tiles)
+            _feature(
+                str(name), rows, [stratum for stratum in strata if stratum.feature == name], scores, tiles
+            )
             for name, rows in table.groupby("feature", sort=False)
         ],
         legend=legend("lesion"),
@@ -174,16 +177,16 @@ def headline(table: pd.DataFrame) -> list[str]:
         return ["There are too few photos to make strata of."]
     clear = table[table["p_bootstrap_holm"] < SIGNIFICANT].sort_values("difference")
     worse = clear[clear["difference"] < 0]
-    said = [
+    sentences = [
         f"Of {len(table)} strata, {len(worse)} score clearly worse than the other photos and {len(clear) - len(worse)} "
         "clearly better."
     ]
     for _, row in worse.head(2).iterrows():
-        said.append(
+        sentences.append(
             f"{feature_title(row['feature'])}, {row['stratum']}: Jaccard {row['jaccard']:.3f} on {row['images']} "
             f"photos, {abs(row['difference']):.3f} below the others; {row['failed']:.0%} failed."
         )
-    return said
+    return sentences
 
 
 def feature_title(feature: str) -> str:
@@ -241,10 +244,10 @@ def _draw(rows: Sequence[dict[str, Any]], mean: float) -> Figure:
     ink = matplotlib.rcParams["text.color"]
     axis.axvline(mean, color=ink, linewidth=0.9, linestyle=":")
     colours = {"not": ink, "better": "#1fa187", "worse": "#d1495b"}
-    for place, row in enumerate(rows):
+    for line, row in enumerate(rows):
         colour = colours[row["verdict"]]
-        axis.plot([row["low"], row["high"]], [place] * 2, color=colour, linewidth=2.4, solid_capstyle="round")
-        axis.plot(row["jaccard"], place, marker="o", markersize=7, color=colour)
+        axis.plot([row["low"], row["high"]], [line] * 2, color=colour, linewidth=2.4, solid_capstyle="round")
+        axis.plot(row["jaccard"], line, marker="o", markersize=7, color=colour)
     labels = [f"{textwrap.shorten(row['stratum'], 34)} ({row['images']})" for row in rows]
     axis.set_yticks(range(len(rows)), labels)
     axis.set_ylim(len(rows) - 0.5, -0.5)

@@ -103,25 +103,29 @@ def score_strata(
     """
     values = scores[METRIC].to_numpy(np.float64)
     known = {
-        feature: np.any([each.members for each in strata if each.feature == feature], axis=0)
-        for feature in {each.feature for each in strata}
+        feature: np.any([stratum.members for stratum in strata if stratum.feature == feature], axis=0)
+        for feature in {stratum.feature for stratum in strata}
     }
-    groups = [members for each in strata for members in (each.members, known[each.feature] & ~each.members)]
+    groups = [
+        members
+        for stratum in strata
+        for members in (stratum.members, known[stratum.feature] & ~stratum.members)
+    ]
     draws = bootstrap([_mean_of(values, members) for members in groups], resamples, seed)
     rows = []
-    for index, each in enumerate(strata):
+    for index, stratum in enumerate(strata):
         inside, outside = draws[:, 2 * index], draws[:, 2 * index + 1]
         low, high = interval(inside)
         difference_low, difference_high = interval(inside - outside)
-        own = scores[each.members]
+        rows_of_stratum = scores[stratum.members]
         rows.append(
-            {"feature": each.feature, "stratum": each.name, "images": len(own)}
-            | {"failed": float((own[METRIC] < FAILED).mean())}
-            | {name: float(own[name].mean()) for name in SHOWN}
+            {"feature": stratum.feature, "stratum": stratum.name, "images": len(rows_of_stratum)}
+            | {"failed": float((rows_of_stratum[METRIC] < FAILED).mean())}
+            | {name: float(rows_of_stratum[name].mean()) for name in SHOWN}
             | {
                 "low": low,
                 "high": high,
-                "difference": float(own[METRIC].mean() - values[groups[2 * index + 1]].mean()),
+                "difference": float(rows_of_stratum[METRIC].mean() - values[groups[2 * index + 1]].mean()),
                 "difference_low": difference_low,
                 "difference_high": difference_high,
                 "p_bootstrap": bootstrap_p(inside - outside),
@@ -160,16 +164,16 @@ def read_metadata(path: str | os.PathLike[str], ids: Sequence[str]) -> pd.DataFr
     table = table.mask(
         table.apply(lambda column: column.str.lower()).isin(["", "unknown", "na", "nan", "none"])
     )
-    kept: dict[str, pd.Series] = {}
+    columns: dict[str, pd.Series] = {}
     for name, column in table.items():
         numbers = pd.to_numeric(column, errors="coerce")
         if column.notna().any() and numbers.notna().sum() == column.notna().sum():
-            kept[str(name)] = numbers
+            columns[str(name)] = numbers
         elif column.nunique() <= max(_MOST, column.notna().sum() // LEAST):
-            kept[str(name)] = column
+            columns[str(name)] = column
         else:
             logger.info("the column %s of %s has too many values to make strata", name, path)
-    return pd.DataFrame(kept)
+    return pd.DataFrame(columns)
 
 
 def worst_photos(scores: pd.DataFrame, stratum: Stratum, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What compressed images say about themselves: JPEG, JPEG-LS and JPEG 2000 headers, read without decoding."""
+"""Headers of compressed images (JPEG, JPEG-LS and JPEG 2000), read without decoding."""
 
 from __future__ import annotations
 

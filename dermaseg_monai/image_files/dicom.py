@@ -248,12 +248,12 @@ def _stream(header: Dataset, index: int, frames: int) -> bytes:
 
 
 def _check_codestream(header: Dataset, codestream: Codestream) -> None:
-    told = (header.Columns, header.Rows, header.SamplesPerPixel)
-    found = (codestream.width, codestream.height, codestream.components)
-    if told != found:
+    stated = (header.Columns, header.Rows, header.SamplesPerPixel)
+    actual = (codestream.width, codestream.height, codestream.components)
+    if stated != actual:
         raise InputError(
             "header and pixels disagree: the header says {} x {} pixels of {} samples, the compressed image {} x {} "
-            "of {}; mend the header.".format(*told, *found)
+            "of {}; mend the header.".format(*stated, *actual)
         )
     if codestream.precision > header.BitsAllocated:
         raise InputError(
@@ -261,8 +261,17 @@ def _check_codestream(header: Dataset, codestream: Codestream) -> None:
             f"not go into {header.BitsAllocated}; mend the header."
         )
     interpretation = header.PhotometricInterpretation
-    said = {"RGB": _RGB, "YBR": _YBR, "RGB by JPEG 2000": _RGB | _YBR_OF_JPEG_2000, "as stored": _RGB | _YBR}
-    if codestream.components == 3 and codestream.colours and interpretation not in said[codestream.colours]:
+    allowed = {
+        "RGB": _RGB,
+        "YBR": _YBR,
+        "RGB by JPEG 2000": _RGB | _YBR_OF_JPEG_2000,
+        "as stored": _RGB | _YBR,
+    }
+    if (
+        codestream.components == 3
+        and codestream.colours
+        and interpretation not in allowed[codestream.colours]
+    ):
         raise InputError(
             f"header and pixels disagree: the header says {interpretation}, the compressed image that its colours "
             f"are {codestream.colours}; mend the header."

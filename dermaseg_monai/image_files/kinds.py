@@ -1,4 +1,4 @@
-"""Which files are photos, by their names and by their first bytes."""
+"""Kinds of photo files, told by their names and by their first bytes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from dermaseg_monai.bundle.calibration import stored_calibration
@@ -24,6 +23,7 @@ from dermaseg_monai.inference.probabilities import PhotoProbabilities
 from dermaseg_monai.transforms import tempered
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import write_jpeg, write_text
+from dermaseg_monai.utils.templates import page_template
 from dermaseg_monai.visualize.overlay import outlined
 from dermaseg_monai.visualize.panels import PREDICTION_COLOUR, TRUTH_COLOUR
 
@@ -78,8 +78,8 @@ def audit(
         for item in items:
             given = read_mask(item["label"]) > 0
             gallery.add(item["id"], _read_probability(Path(masks), item["id"], given.shape), given)
-    for name, own in _predicted(dataset_dir, bundle, runs, section):
-        items += own
+    for name, own_items in _predicted(dataset_dir, bundle, runs, section):
+        items += own_items
         predictor = PhotoProbabilities(name, **overrides)
         temperature = stored_calibration(predictor.ckpt_dir).temperature
 
@@ -87,7 +87,7 @@ def audit(
             probability = tempered(item["pred"], temperature)[0].numpy()
             gallery.add(item["id"], probability, item["label"][0].numpy() > 0)
 
-        predictor.visit(own, look)
+        predictor.visit(own_items, look)
     return gallery.written({item["id"]: item for item in items}, count)
 
 
@@ -183,10 +183,7 @@ class _Gallery:
             photo = os.path.relpath(item["image"], self.output)
             cards.append({**row, "picture": f"pictures/{quote(picture.name)}", "photo": quote(photo)})
         source = resources.files("dermaseg_monai.inference") / "templates" / "audit.html.j2"
-        environment = Environment(
-            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        page = environment.from_string(source.read_text(encoding="utf-8")).render(
+        page = page_template(source.read_text(encoding="utf-8")).render(
             cards=cards,
             total=len(table),
             given=TRUTH_COLOUR,

@@ -1,4 +1,4 @@
-"""Fitting what makes a bundle's doubt trustworthy, and measuring it on photos that had no part in that."""
+"""Fitting of a bundle's calibration, and its measurement on photos that had no part in that."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ def calibrate(
         # rounded away from each other, so that the level holds
         float(np.ceil(inner_threshold(inner, level) * 1e6) / 1e6) if outlines else None,
         float(np.floor(outer_threshold(outer, level) * 1e6) / 1e6) if outlines else None,
+        level if outlines else None,
+        tolerance if outlines else None,
         fit_features(np.stack(seen), np.stack(features)) if seen else None,
     )
     facts = {
@@ -111,12 +113,7 @@ def calibrate(
         **_errors(histogram, temperature),
     }
     path = run.ckpt_dir / NAME
-    write_text(
-        path,
-        as_text(
-            calibration, sha256(run.ckpt_dir / "model.pt"), facts, {"level": level, "tolerance": tolerance}
-        ),
-    )
+    write_text(path, as_text(calibration, sha256(run.ckpt_dir / "model.pt"), facts))
     logger.info("calibrated on %d photos into %s", len(histograms), path)
     return path
 
@@ -151,7 +148,6 @@ def check_calibration(
     if not path.is_file():
         raise InputError(f"there is no {path}; fit it first with dermaseg calibrate {bundle}.")
     calibration = stored_calibration(run.ckpt_dir)
-    stated = json.loads(path.read_text(encoding="utf-8"))["outlines"]
     histograms: list[torch.Tensor] = []
     rows: list[dict[str, float]] = []
 
@@ -163,7 +159,7 @@ def check_calibration(
             row["unlikeness"] = float(calibration.features.unlikeness(item["features"][None].numpy())[0])
         if calibration.inner is not None and calibration.outer is not None:
             row |= _doubts(probability, label, calibration)
-            row |= _held(probability[0].numpy(), label[0].numpy() > 0, calibration, stated["tolerance"])
+            row |= _held(probability[0].numpy(), label[0].numpy() > 0, calibration)
         rows.append(row)
 
     run.visit(load_datalist(dataset_dir, section, run.task), look)
@@ -209,14 +205,12 @@ def _doubts(probability: torch.Tensor, label: torch.Tensor, calibration: Calibra
     return row
 
 
-def _held(
-    probability: np.ndarray, mask: np.ndarray, calibration: Calibration, tolerance: float
-) -> dict[str, float]:
+def _held(probability: np.ndarray, mask: np.ndarray, calibration: Calibration) -> dict[str, float]:
     inner, outer = probability > calibration.inner, probability >= calibration.outer
-    allowed = np.floor(tolerance * mask.sum())
+    allowed = np.floor((calibration.tolerance or 0.0) * mask.sum())
     holds = {"outer": (mask & ~outer).sum() <= allowed, "inner": (inner & ~mask).sum() <= allowed}
     return {
-        **{name: float(one) for name, one in holds.items()},
+        **{name: float(hold) for name, hold in holds.items()},
         "both": float(all(holds.values())),
         "between": float((outer & ~inner).mean()),
     }

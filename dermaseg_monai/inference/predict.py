@@ -1,4 +1,4 @@
-"""Photos in, masks out: a bundle's own inference.json, and an overlay for each photo."""
+"""Prediction on photos by a bundle's own inference.json, with an overlay for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
-from dermaseg_monai.bundle.folder import BundleFolder, check_places, fold_bundles
+from dermaseg_monai.bundle.folder import BundleFolder, check_reserved, fold_bundles
 from dermaseg_monai.utils.files import read_table
 
 
@@ -42,7 +42,7 @@ def predict(
     if folds:
         overrides = {"ensemble": [str(fold) for fold in folds[1:]], **overrides}
     folder = BundleFolder.find(folds[0] if folds else bundle)
-    check_places(overrides)
+    check_reserved(overrides)
     folder.check(overrides)
     folder.handler_id("PredictionTable")
     folder.run(output, overlays=True, dataset_dir=os.fspath(photos), **overrides)

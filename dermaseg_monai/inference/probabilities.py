@@ -10,7 +10,7 @@ from typing import Any
 from ignite.engine import Events
 from monai.transforms import Compose
 
-from dermaseg_monai.bundle.folder import BundleFolder, check_places
+from dermaseg_monai.bundle.folder import BundleFolder, check_reserved
 from dermaseg_monai.transforms import ForegroundProbabilityd, LoadMaskd, RestoreSized
 from dermaseg_monai.utils.tensors import plain
 
@@ -31,7 +31,7 @@ class PhotoProbabilities:
     """
 
     def __init__(self, bundle: str | os.PathLike[str], **overrides: Any) -> None:
-        check_places(overrides)
+        check_reserved(overrides)
         folder = BundleFolder.find(bundle)
         folder.check_unprompted()
         self._parser = folder.parser(**{"amp": False, **folder.check(overrides)})

@@ -87,14 +87,14 @@ def compare(
     ]
     moments, squares, changed, pixels, count = np.zeros(2), 0.0, 0, 0, 0
     for image in images:
-        expected, found = (
+        expected, actual = (
             session.run(None, {session.get_inputs()[0].name: image})[0] for session in sessions
         )
         moments += expected.mean(dtype=np.float64), np.square(expected, dtype=np.float64).mean()
-        squares += np.square(found - expected, dtype=np.float64).mean()
+        squares += np.square(actual - expected, dtype=np.float64).mean()
         decided = [
             logits[:, 1:] > logits[:, :1] if logits.shape[1] == 2 else logits > 0
-            for logits in (expected, found)
+            for logits in (expected, actual)
         ]
         changed += int(np.count_nonzero(decided[0] != decided[1]))
         pixels += decided[0].size

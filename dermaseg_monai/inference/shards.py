@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
-from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder, check_places
+from dermaseg_monai.bundle.folder import BundleFolder, bundle_folder, check_reserved
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.utils.errors import InputError, find_input_error
@@ -59,22 +59,22 @@ def predict_on_ray(
     if shard_size < 1:
         raise InputError(f"shard_size is {shard_size}; it must be at least 1.")
     folder, output = BundleFolder(bundle_folder(bundle).absolute()), Path(output).absolute()
-    check_places(overrides)
+    check_reserved(overrides)
     folder.check(overrides)
     folder.handler_id("PredictionTable")
     items = list_photos(photos)
     shards = [items[begin : begin + shard_size] for begin in range(0, len(items), shard_size)]
-    homes = [output / ".shards" / _key(shard, folder, overrides) for shard in shards]
-    left = [index for index, home in enumerate(homes) if not (home / _DONE).is_file()]
+    folders = [output / ".shards" / _key(shard, folder, overrides) for shard in shards]
+    left = [index for index, shard_folder in enumerate(folders) if not (shard_folder / _DONE).is_file()]
     if left:
         with connected(address) as ray:
             if gpus is None:
                 gpus = 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
-            calls = [(shards[index], folder, output, homes[index], overrides) for index in left]
+            calls = [(shards[index], folder, output, folders[index], overrides) for index in left]
             for _, error in on_ray(ray, _predict_shard, calls, cpus, gpus):
                 if error is not None:
                     raise error
-    table, failures = (_joined(homes, name) for name in ("predictions.csv", "failures.csv"))
+    table, failures = (_joined(folders, name) for name in ("predictions.csv", "failures.csv"))
     if table.empty:
         raise InputError(f"none of the {len(items)} photos could be read; the first: {failures['reason'][0]}")
     for name, rows in (("predictions.csv", table), ("failures.csv", failures)):
@@ -88,24 +88,28 @@ def predict_on_ray(
 
 
 def _predict_shard(
-    items: list[dict[str, str]], folder: BundleFolder, output: Path, home: Path, overrides: Mapping[str, Any]
+    items: list[dict[str, str]],
+    folder: BundleFolder,
+    output: Path,
+    shard_folder: Path,
+    overrides: Mapping[str, Any],
 ) -> None:
     """Segment some photos; masks and overlays go to ``output``, tables to ``home``."""
-    places = {"dataset#data": items, f"{folder.handler_id('PredictionTable')}#output_dir": str(home)}
+    targets = {"dataset#data": items, f"{folder.handler_id('PredictionTable')}#output_dir": str(shard_folder)}
     try:
-        folder.run(output, overlays=True, **{**overrides, **places})
+        folder.run(output, overlays=True, **{**overrides, **targets})
     except Exception as error:
-        found = find_input_error(error)
-        reasons = [_unreadable(item) for item in items] if found is not None else []
+        refusal = find_input_error(error)
+        reasons = [_unreadable(item) for item in items] if refusal is not None else []
         if not reasons or not all(reasons):
             raise
         rows = [
             {**item, "image": as_text(item["image"]), "reason": reason}
             for item, reason in zip(items, reasons, strict=True)
         ]
-        with atomic_path(home / "failures.csv") as temporary:
+        with atomic_path(shard_folder / "failures.csv") as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False)
-    write_text(home / _DONE, "{}\n")
+    write_text(shard_folder / _DONE, "{}\n")
 
 
 def _unreadable(item: Mapping[str, str]) -> str | None:
@@ -116,12 +120,12 @@ def _unreadable(item: Mapping[str, str]) -> str | None:
     return None
 
 
-def _joined(homes: Sequence[Path], name: str) -> pd.DataFrame:
+def _joined(folders: Sequence[Path], name: str) -> pd.DataFrame:
     """The shards' tables as one, every cell as it was written."""
     tables = [
-        pd.read_csv(home / name, dtype=str, keep_default_na=False)
-        for home in homes
-        if (home / name).is_file()
+        pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        for folder in folders
+        if (folder / name).is_file()
     ]
     joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return joined if joined.empty else joined.sort_values("id", ignore_index=True, kind="stable")

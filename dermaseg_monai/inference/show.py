@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dermaseg_monai.bundle.folder import BundleFolder, check_places
+from dermaseg_monai.bundle.folder import BundleFolder, check_reserved
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.datasets import ATTRIBUTES, SECTIONS
 from dermaseg_monai.utils.errors import InputError
@@ -40,7 +40,7 @@ def show(
         InputError: there is no such bundle, image or section, or the bundle has no weights.
     """
     folder = BundleFolder.find(bundle)
-    check_places(overrides)
+    check_reserved(overrides)
     item = _find(image, dataset_dir, folder.task, section)
     title = f"{item['id']}, {folder.name}"
     with tempfile.TemporaryDirectory() as masks:

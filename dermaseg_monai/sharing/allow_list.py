@@ -111,7 +111,7 @@ ATTRIBUTES = _words(
     T architecture bool copy cpu cuda data dataset defaults detach device dtype eval features float get half image_size
     index inner int is_cuda item items join keys long lower max max_epochs mean min module named_parameters ndim numel
     outer parameters permute preprocessing requires_grad requires_grad_ reshape round run shape size sort split squeeze
-    startswith endswith state state_dict std strip sum temperature to tolist train transpose type unlikeness unsqueeze
+    startswith endswith state state_dict std strip sum temperature to tolist train transpose type unsqueeze
     upper values
     """
 )

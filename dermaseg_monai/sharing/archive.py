@@ -184,7 +184,7 @@ def _check_distinct(names: Iterable[str]) -> None:
     files: set[str] = set()
     folders: set[str] = set()
     for name in names:
-        # some file systems don't tell A from a, nor two ways to write an accent
+        # some file systems do not tell A from a, nor two ways to write an accent
         key = unicodedata.normalize("NFC", name).casefold()
         if key in files:
             raise InputError(f"the archive is refused: {name!r} is in it twice.")

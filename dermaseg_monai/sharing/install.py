@@ -259,11 +259,11 @@ def changed_files(folder: Path) -> list[str] | None:
 
 
 def _changed(folder: Path, record: dict[str, Any]) -> list[str]:
-    here = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    here.pop(RECORD, None)
-    names = {*here, *record["files"]}
+    present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    present.pop(RECORD, None)
+    names = {*present, *record["files"]}
     return sorted(
-        name for name in names if name not in here or record["files"].get(name) != sha256(here[name])
+        name for name in names if name not in present or record["files"].get(name) != sha256(present[name])
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Template
 from packaging.version import InvalidVersion, Version
 from tqdm import tqdm
 
@@ -29,6 +29,7 @@ from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.sharing.archive import checked_entries, open_archive, write_archive
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import sha256, sweep, write_text
+from dermaseg_monai.utils.templates import page_template
 
 INDEX = "model_info.json"
 SUMS = "SHA256SUMS"
@@ -114,8 +115,8 @@ def pack(
         path = output / f"{name}_v{read_metadata(folder)['version']}.zip"
         write_archive(path, name, _shared_files(folder))
         written.append(path)
-    there = tqdm(sorted(output.glob("[!.]*.zip")), desc="listing", unit="archive", disable=None)
-    archives = [read_packed(path) for path in there]
+    paths = tqdm(sorted(output.glob("[!.]*.zip")), desc="listing", unit="archive", disable=None)
+    archives = [read_packed(path) for path in paths]
     archives.sort(key=_order)
     _write_lists(output, archives, url)
     return [archive for archive in archives if archive.path in written]
@@ -190,13 +191,9 @@ def _write_lists(output: Path, archives: Iterable[Packed], url: str | None) -> N
 
 
 @cache
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["bytes"] = _human_size
+def _template() -> Template:
     source = resources.files("dermaseg_monai.sharing") / "index.html.j2"
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    return page_template(source.read_text(encoding="utf-8"), {"bytes": _human_size})
 
 
 def _human_size(size: int) -> str:

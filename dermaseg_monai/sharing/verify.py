@@ -112,8 +112,8 @@ def _run(name: str, check: Callable[[], str]) -> Check:
     except _NothingError as nothing:
         return Check(name, "-", str(nothing))
     except Exception as error:  # whatever a bundle does wrong is a line of the table
-        found = error if isinstance(error, _FailedError) else find_input_error(error)
-        text = str(found) if found else f"{type(error).__name__}: {_first_cause(error)}"
+        cause = error if isinstance(error, _FailedError) else find_input_error(error)
+        text = str(cause) if cause else f"{type(error).__name__}: {_first_cause(error)}"
         return Check(name, "FAIL", " ".join(text.split())[:400])
 
 
@@ -128,8 +128,8 @@ def _folder_of(path: Path, checks: list[Check]) -> Iterator[Path | None]:
     if path.is_dir():
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="dermaseg-verify-") as home:
-        folder = Path(home) / "bundle"
+    with tempfile.TemporaryDirectory(prefix="dermaseg-verify-") as scratch:
+        folder = Path(scratch) / "bundle"
         checks.append(_run("archive", lambda: _unpacked(path, folder)))
         yield folder if checks[-1].outcome == "pass" else None
 
@@ -216,12 +216,12 @@ def _versions(folder: Path) -> str:
     }
     for package, wanted in {**needed, **content.get("required_packages_version", {})}.items():
         try:
-            here = installed.version(package)
+            present = installed.version(package)
         except installed.PackageNotFoundError:
             problems.append(f"{package} is not installed")
             continue
-        if _version(here) < _version(wanted):
-            older.append(f"{package} {here} (made with {wanted})")
+        if _version(present) < _version(wanted):
+            older.append(f"{package} {present} (made with {wanted})")
     if problems:
         raise _FailedError("; ".join(problems))
     return f"{version}, in the changelog" + (f"; older here: {', '.join(older)}" if older else "")

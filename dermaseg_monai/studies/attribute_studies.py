@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dermaseg_monai.bundle.recipes import WEIGHT_AVERAGE
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.variants import AUGMENTED, architectures
 
@@ -142,11 +143,7 @@ _ATTRIBUTE_RECIPE = Study(
                     **AUGMENTED,
                     "loss": "@losses#weighted_bce_jaccard",
                     "rare_below": 0.3,
-                    "average": {
-                        "_target_": "dermaseg_monai.handlers.WeightAverage",
-                        "network": "@network",
-                        "decay": 0.998,
-                    },
+                    "average": WEIGHT_AVERAGE,
                     "opening": 0.0,
                 },
             ),

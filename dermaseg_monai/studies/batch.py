@@ -10,7 +10,7 @@ from typing import Any
 
 from dermaseg_monai.data.datalist import Folders, absolute
 from dermaseg_monai.studies.execute import Settings
-from dermaseg_monai.studies.executors import Outcome, places, run_locally, run_on_ray
+from dermaseg_monai.studies.executors import Outcome, environments, run_locally, run_on_ray
 from dermaseg_monai.studies.pace import Estimate, Pace, duration, expected, paces
 from dermaseg_monai.studies.plan import Run, write_study
 from dermaseg_monai.studies.record import read_history
@@ -68,7 +68,7 @@ class Batch:
             raise InputError(
                 f"gpus_per_run is {share}; give a share above 0, up to 1, such as 0.25 for four runs on each."
             )
-        _check_device(self.device, here=self.executor == "local")
+        _check_device(self.device, local=self.executor == "local")
 
     def execute(self, runs: Sequence[Run]) -> Iterator[Outcome]:
         """Yield each run with its record, as it ends."""
@@ -141,24 +141,26 @@ def describe_plan(
     known = paces(runs[0].runs_dir)
     estimates = [_expected(run, known) for run in runs]
     rows = [("run", "status", "epochs", "about", "from")]
-    for run, each in zip(runs, estimates, strict=True):
+    for run, estimate in zip(runs, estimates, strict=True):
         status = run.status()
-        done = len(read_history(run.folder))
-        timed = each is not None and status != "finished" and each.seconds > 0
-        about, source = (duration(each.seconds), each.source) if timed and each else ("-", "")
-        rows.append((run.label, status, f"{done}/{run.planned_epochs}", about, source))
+        epochs = len(read_history(run.folder))
+        timed = estimate is not None and status != "finished" and estimate.seconds > 0
+        about, source = (duration(estimate.seconds), estimate.source) if timed and estimate else ("-", "")
+        rows.append((run.label, status, f"{epochs}/{run.planned_epochs}", about, source))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    remaining = [each for run, each in zip(runs, estimates, strict=True) if run.status() != "finished"]
-    side_by_side = len(places(device, cpus, gpus))
+    remaining = [
+        estimate for run, estimate in zip(runs, estimates, strict=True) if run.status() != "finished"
+    ]
+    side_by_side = len(environments(device, cpus, gpus))
     if not remaining:
         return "\n".join([*lines, f"all {len(runs)} runs are finished"])
     left = f"{len(remaining)} of {len(runs)} runs to go, {side_by_side} at a time"
-    estimated = [each for each in remaining if each is not None]
+    estimated = [estimate for estimate in remaining if estimate is not None]
     if len(estimated) < len(remaining):
         return "\n".join([*lines, f"{left}; how long they take is known once a run has finished an epoch"])
-    total = sum(each.seconds for each in estimated) / len(places(device))
-    sources = " and ".join(sorted({each.source for each in estimated}))
+    total = sum(estimate.seconds for estimate in estimated) / len(environments(device))
+    sources = " and ".join(sorted({estimate.source for estimate in estimated}))
     return "\n".join([*lines, f"{left}: about {duration(total)} (estimated from {sources})"])
 
 
@@ -167,20 +169,20 @@ def _expected(run: Run, known: Sequence[Pace]) -> Estimate | None:
     return Estimate(0.0, "no training") if run.variant.weights is not None else expected(run, known)
 
 
-def _check_device(device: str | None, here: bool) -> None:
+def _check_device(device: str | None, local: bool) -> None:
     import torch
 
     try:
-        place = torch.device(device or "cpu")
+        wanted = torch.device(device or "cpu")
     except RuntimeError:
         raise InputError(f"there is no device '{device}'; give cpu or cuda:0.") from None
-    if place.type == "cpu" or not here:
+    if wanted.type == "cpu" or not local:
         return
     kind = torch.accelerator.current_accelerator()
-    there = [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())] if kind else []
-    if f"{place.type}:{place.index or 0}" not in there:
+    devices = [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())] if kind else []
+    if f"{wanted.type}:{wanted.index or 0}" not in devices:
         raise InputError(
-            f"there is no device '{device}' on this machine; give {' or '.join(['cpu', *there])}."
+            f"there is no device '{device}' on this machine; give {' or '.join(['cpu', *devices])}."
         )
 
 
@@ -195,8 +197,8 @@ def _say(run: Run, record: Mapping[str, Any], count: str, left: str) -> None:
             "%s: %s finished after %.1f min; about %s left", count, run.label, record["minutes"], left
         )
     elif status == "failed":
-        told = "\n    ".join(str(record["error"]).splitlines())
-        logger.error("%s: %s failed; it said last:\n    %s", count, run.label, told)
+        message = "\n    ".join(str(record["error"]).splitlines())
+        logger.error("%s: %s failed; it said last:\n    %s", count, run.label, message)
     elif status == "running":
         logger.info("%s: %s is being run by another batch", count, run.label)
     elif status == "waiting":

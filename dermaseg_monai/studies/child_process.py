@@ -15,7 +15,7 @@ import threading
 
 
 def main() -> None:
-    """Run the module that the first argument names, on a leash."""
+    """Run the module that the first argument names, and watch standard input beside it."""
     threading.Thread(target=_watch, daemon=True).start()
     module, *sys.argv[1:] = sys.argv[1:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

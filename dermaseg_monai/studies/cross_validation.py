@@ -34,11 +34,11 @@ def cross_validation(bundle: str, folds: int | None, dataset_dir: Folders | None
     Raises:
         InputError: the number of folds is unknown, or not that of the prepared folder.
     """
-    there = None if dataset_dir is None else fold_count(dataset_dir)
-    count = there if folds is None else folds
-    if there is not None and (there < 2 or count != there):
+    prepared = None if dataset_dir is None else fold_count(dataset_dir)
+    count = prepared if folds is None else folds
+    if prepared is not None and (prepared < 2 or count != prepared):
         raise InputError(
-            f"{dataset_dir} has {there} folds, not {count if folds else 'at least 2'}; prepare it with --folds "
+            f"{dataset_dir} has {prepared} folds, not {count if folds else 'at least 2'}; prepare it with --folds "
             f"{folds or 5}."
         )
     if count is None or count < 2:

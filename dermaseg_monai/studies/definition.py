@@ -1,4 +1,4 @@
-"""What a study is: named variants of bundles, to be trained with several seeds and compared."""
+"""Definition of a study: named variants of bundles, to be trained with several seeds and compared."""
 
 from __future__ import annotations
 

@@ -124,11 +124,11 @@ def _execute(
         for path, text in run.files().items():
             write_text(run.folder / path, text)
     started, limit = time.monotonic(), settings.limit
-    places = ["--dataset_dir", settings.dataset_dir]
+    arguments = ["--dataset_dir", settings.dataset_dir]
     if settings.device is not None:
-        places += ["--device", f'$torch.device("{settings.device}")']
+        arguments += ["--device", f'$torch.device("{settings.device}")']
     commands = {
-        name: ["monai.bundle", "run", name, "--config_file", config, *places]
+        name: ["monai.bundle", "run", name, "--config_file", config, *arguments]
         for name, config in _CONFIGS.items()
     }
     commands["evaluating"] += ["--output_dir", "evaluation"]
@@ -142,7 +142,7 @@ def _execute(
         "bundle": run.variant.bundle,
         "overrides": run.overrides,
         "status": "running",
-        "commands": [" ".join(map(_quoted, ["python", "-m", *each])) for each in commands.values()],
+        "commands": [" ".join(map(_quoted, ["python", "-m", *command])) for command in commands.values()],
         "started": before.get("started") or now(),
         "finished": None,
         "minutes": before.get("minutes", 0.0),
@@ -204,5 +204,5 @@ def _last_lines(log: Path, begin: int, code: int) -> str:
     with log.open("rb") as stream:
         stream.seek(begin)
         lines = stream.read().decode("utf-8", "replace").splitlines()
-    said = [line for line in lines if line.strip()][-_LAST_LINES:]
-    return "\n".join([*said, f"ended by signal {-code}"] if code < 0 else said)
+    last = [line for line in lines if line.strip()][-_LAST_LINES:]
+    return "\n".join([*last, f"ended by signal {-code}"] if code < 0 else last)

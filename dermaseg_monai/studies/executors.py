@@ -14,7 +14,7 @@ from dermaseg_monai.studies.execute import Children, Settings, execute
 from dermaseg_monai.studies.plan import Run
 from dermaseg_monai.studies.record import read_record
 
-# a lost node's training holds its lock until its leash is noticed, and a retry must outwait that
+# a lost node's training holds its lock until it notices that its parent is gone, and a retry must outwait that
 _LOCK_WAIT_S = 120.0
 
 # after its time limit, what a cluster has to say that the runs have ended
@@ -26,29 +26,29 @@ Outcome = tuple[Run, dict[str, Any]]
 def run_locally(
     runs: Sequence[Run], settings: Settings, cpus: float | None = None, gpus: float | None = None
 ) -> Iterator[Outcome]:
-    """Execute runs on this machine, as many at once as it has places.
+    """Execute runs on this machine, as many at once as it has environments for.
 
     Args:
         runs: what to do, in this order.
         settings: of the batch.
-        cpus: processors that a run takes, see :func:`places`.
+        cpus: processors that a run takes, see :func:`environments`.
         gpus: share of a GPU that a run takes.
 
     Yields:
         Each run with its record, as it ends. Where the caller is interrupted, so are the runs at hand.
     """
     free: SimpleQueue[dict[str, str]] = SimpleQueue()
-    environs = places(settings.device, cpus, gpus)
+    environs = environments(settings.device, cpus, gpus)
     for environ in environs:
         free.put(environ)
     children = Children()
 
     def work(run: Run) -> dict[str, Any]:
-        place = free.get()
+        environ = free.get()
         try:
-            return execute(run, replace(settings, environ=place), children)
+            return execute(run, replace(settings, environ=environ), children)
         finally:
-            free.put(place)
+            free.put(environ)
 
     with ThreadPoolExecutor(len(environs)) as pool:
         try:
@@ -95,7 +95,9 @@ def run_on_ray(
             yield run, {"status": status, "error": "the time is over"}
 
 
-def places(device: str | None, cpus: float | None = None, gpus: float | None = None) -> list[dict[str, str]]:
+def environments(
+    device: str | None, cpus: float | None = None, gpus: float | None = None
+) -> list[dict[str, str]]:
     """For each run that this machine takes at once, its environment, which shows it its GPU and no other.
 
     Args:
@@ -104,14 +106,14 @@ def places(device: str | None, cpus: float | None = None, gpus: float | None = N
             beside a GPU.
         gpus: share of a GPU that a run takes, above 0 and up to 1; None for a whole one.
     """
-    found = [{}] if device is not None else _gpus() or [{}]
-    on_gpu = found != [{}] or (device or "").startswith("cuda")
-    by_gpu = len(found) * int(1 / (gpus or 1) + 1e-9) if on_gpu else None
+    gpu_environs = [{}] if device is not None else _gpus() or [{}]
+    on_gpu = gpu_environs != [{}] or (device or "").startswith("cuda")
+    by_gpu = len(gpu_environs) * int(1 / (gpus or 1) + 1e-9) if on_gpu else None
     if cpus is None:
-        return list(islice(cycle(found), by_gpu or 1))
+        return list(islice(cycle(gpu_environs), by_gpu or 1))
     by_cpu = max(1, int(_processors() / cpus + 1e-9))
     threads = {"OMP_NUM_THREADS": str(max(1, int(cpus)))}
-    return [threads | place for place in islice(cycle(found), min(by_gpu or by_cpu, by_cpu))]
+    return [threads | environ for environ in islice(cycle(gpu_environs), min(by_gpu or by_cpu, by_cpu))]
 
 
 def _processors() -> int:
@@ -125,6 +127,6 @@ def _gpus() -> list[dict[str, str]]:
     """For each GPU, the environment that shows no other."""
     import torch
 
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else [str(index) for index in range(torch.cuda.device_count())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
     return [{"CUDA_VISIBLE_DEVICES": name} for name in names[: torch.cuda.device_count()]]

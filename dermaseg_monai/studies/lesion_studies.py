@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dermaseg_monai.bundle.recipes import score_handlers
 from dermaseg_monai.studies.definition import Study, Variant
 from dermaseg_monai.studies.variants import AUGMENTED, architectures
 from dermaseg_monai.utils.errors import InputError
@@ -24,8 +25,8 @@ def _cross_entropy_and(loss: str) -> dict[str, Any]:
 
 def _loss_of(network: str, loss: str) -> dict[str, Any]:
     """The boundary-aware network's loss holds the one that is compared; the plain network's is it."""
-    place = "loss#overlap_loss" if network == "ba_deeplabv3" else "loss"
-    return {place: _cross_entropy_and(loss)}
+    identifier = "loss#overlap_loss" if network == "ba_deeplabv3" else "loss"
+    return {identifier: _cross_entropy_and(loss)}
 
 
 # one rate for all, so that a difference is one of losses; what the rate does is a study of its own
@@ -65,8 +66,8 @@ def learning_rate_study(rates: Sequence[str | float] = LEARNING_RATES) -> Study:
     except ValueError:
         values = []
     if not values or not min(values) > 0:
-        given = " ".join(map(str, rates))
-        raise InputError(f"the learning rates are '{given}'; give positive numbers, such as 1e-4 3e-4.")
+        texts = " ".join(map(str, rates))
+        raise InputError(f"the learning rates are '{texts}'; give positive numbers, such as 1e-4 3e-4.")
     names = [_short(value) for value in values]
     return Study(
         name="learning_rate",
@@ -200,12 +201,6 @@ _ARCHITECTURE = Study(
 # The best of 1e-4, 3e-4 and 1e-3 after 3 epochs, by mean Jaccard on the validation split; 1e-3 where not measured.
 _RATES_64: Mapping[str, float] = {}
 
-
-def _scores(*metrics: str) -> dict[str, Any]:
-    handler = {"_target_": "dermaseg_monai.handlers.SegmentationHandler", "mode": "@mode"}
-    return {metric: {**handler, "metric": metric} for metric in metrics}
-
-
 # 64 pixels, 20 epochs and batches of 40 are the protocol of the compact U-Net's source
 _PROTOCOL_64 = {
     **AUGMENTED,
@@ -217,8 +212,8 @@ _PROTOCOL_64 = {
     "optimizer#weight_decay": 1e-4,
     "lr_scheduler": "@schedules#cosine",
     "average": None,
-    "validate#key_metric": _scores("jaccard"),
-    "validate#additional_metrics": _scores("dice", "threshold_jaccard", "accuracy"),
+    "validate#key_metric": score_handlers("jaccard"),
+    "validate#additional_metrics": score_handlers("dice", "threshold_jaccard", "accuracy"),
     "largest_component": False,
     "fill_holes": False,
 }

@@ -1,4 +1,4 @@
-"""How long a run takes, by what other runs in the same folder took."""
+"""Estimates of the time that a run takes, by what other runs in the same folder took."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def paces(runs_dir: Path) -> list[Pace]:
             rest = max(0.0, 60 * record["minutes"] - sum(seconds)) if record["status"] == "finished" else None
             written = (folder / "output" / "history.csv").stat().st_mtime
             variant = f"{folder.parts[-3]}/{folder.parts[-2]}"
-            known.append(Pace(variant, record["bundle"], [each / amount for each in seconds], rest, written))
+            known.append(
+                Pace(variant, record["bundle"], [epoch / amount for epoch in seconds], rest, written)
+            )
     return known
 
 

@@ -29,7 +29,7 @@ COUNTS = ("tp", "fp", "fn", "tn")
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One finished run.
 
     Attributes:
@@ -52,7 +52,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingRun:
     """A planned run that has no scores to report, and why."""
 
     variant: str
@@ -85,8 +85,8 @@ class StudyRuns:
     task: str
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
-    runs: tuple[Run, ...]
-    missing: tuple[Missing, ...]
+    runs: tuple[FinishedRun, ...]
+    missing: tuple[MissingRun, ...]
 
     @property
     def trained(self) -> bool:
@@ -103,7 +103,7 @@ class StudyRuns:
         """The part of the dataset that the runs were scored on: "test", or "validation" in a search."""
         return str(self.runs[0].settings.get("section", "test"))
 
-    def of(self, variant: str) -> list[Run]:
+    def of(self, variant: str) -> list[FinishedRun]:
         """The finished runs of one variant."""
         return [run for run in self.runs if run.variant == variant]
 
@@ -138,21 +138,21 @@ def collect(name: str, runs: str | os.PathLike[str]) -> StudyRuns:
             f"{folder / 'study.json'}: the baseline '{plan['baseline']}' is none of the study's variants"
             f"{nearest(str(plan['baseline']), names) or '.'}"
         )
-    found: list[Run] = []
-    missing: list[Missing] = []
+    finished: list[FinishedRun] = []
+    missing: list[MissingRun] = []
     for variant in names:
         for seed in plan["seeds"]:
             try:
-                found.append(_run(folder / variant / f"seed{seed}", variant, seed, plan["task"]))
+                finished.append(_run(folder / variant / f"seed{seed}", variant, seed, plan["task"]))
             except _NoScoresError as error:
-                missing.append(Missing(variant, seed, str(error)))
-    same, other = _on_the_same_images(found)
+                missing.append(MissingRun(variant, seed, str(error)))
+    same, other = _on_the_same_images(finished)
     missing += other
     if not same:
         reasons = Counter(entry.why for entry in missing)
-        said = "; ".join(f"{why} ({count} runs)" for why, count in reasons.most_common(3))
+        summary = "; ".join(f"{why} ({count} runs)" for why, count in reasons.most_common(3))
         raise InputError(
-            f"no run of the study '{name}' in {folder} has finished: {said}; run `dermaseg study run {name}`."
+            f"no run of the study '{name}' in {folder} has finished: {summary}; run `dermaseg study run {name}`."
         )
     return StudyRuns(
         name=name,
@@ -175,7 +175,7 @@ class _NoScoresError(Exception):
 def _plan(name: str, folder: Path) -> dict[str, Any]:
     path = folder / "study.json"
     if not path.is_file():
-        known = sorted(found.parent.name for found in folder.parent.glob("*/study.json"))
+        known = sorted(file.parent.name for file in folder.parent.glob("*/study.json"))
         hint = f"; run `dermaseg study run {name}` first, or say where its runs are with --runs."
         raise InputError(f"there is no study '{name}' in {folder.parent}{nearest(name, known) or hint}")
     try:
@@ -210,7 +210,7 @@ def _variant(entry: dict[str, Any], folder: Path) -> Variant:
         ) from None
 
 
-def _run(folder: Path, variant: str, seed: int, task: str) -> Run:
+def _run(folder: Path, variant: str, seed: int, task: str) -> FinishedRun:
     record_file = folder / "run.json"
     if not record_file.is_file():
         raise _NoScoresError("not started")
@@ -224,7 +224,7 @@ def _run(folder: Path, variant: str, seed: int, task: str) -> Run:
         raise _NoScoresError(f"{status}: {last}" if last else str(status))
     evaluation = folder / "evaluation"
     history = folder / "output" / "history.csv"
-    return Run(
+    return FinishedRun(
         variant=variant,
         seed=seed,
         folder=folder,
@@ -269,7 +269,7 @@ def _images(scores: pd.DataFrame) -> list[str]:
     return sorted(scores["id"].unique())
 
 
-def _on_the_same_images(runs: list[Run]) -> tuple[list[Run], list[Missing]]:
+def _on_the_same_images(runs: list[FinishedRun]) -> tuple[list[FinishedRun], list[MissingRun]]:
     """Part the runs into those scored on the images that most have, and the rest."""
     sets = [frozenset(map(tuple, run.scores.filter(["id", "attribute"]).to_numpy())) for run in runs]
     if not sets:
@@ -277,7 +277,7 @@ def _on_the_same_images(runs: list[Run]) -> tuple[list[Run], list[Missing]]:
     usual = Counter(sets).most_common(1)[0][0]
     same = [run for run, images in zip(runs, sets, strict=True) if images == usual]
     other = [
-        Missing(
+        MissingRun(
             run.variant,
             run.seed,
             f"scored on other images than most runs ({len(images)} rows, not {len(usual)})",

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from dermaseg_monai.bundle.config_ids import nearest
 from dermaseg_monai.metrics import lower_is_better
-from dermaseg_monai.studies.results import COUNTS, LESION_SCORES, Run, StudyRuns
+from dermaseg_monai.studies.results import COUNTS, LESION_SCORES, FinishedRun, StudyRuns
 from dermaseg_monai.utils.errors import InputError
 
 RESAMPLES = 10_000
@@ -274,9 +274,9 @@ def compare(sample: Sample, baseline: Sample, differences: NDArray[np.float64]) 
         The columns of ``Analysis.paired`` that one comparison gives by itself.
     """
     low, high = interval(differences)
-    own, other = sample.by_image(), baseline.by_image()
-    statistic, p = signed_rank(own, other)
-    gain = other - own if sample.lower_is_better else own - other
+    scores, reference = sample.by_image(), baseline.by_image()
+    statistic, p = signed_rank(scores, reference)
+    gain = reference - scores if sample.lower_is_better else scores - reference
     return {
         "difference": float(sample.by_seed().mean() - baseline.by_seed().mean()),
         "low": low,
@@ -284,7 +284,7 @@ def compare(sample: Sample, baseline: Sample, differences: NDArray[np.float64]) 
         "p_bootstrap": bootstrap_p(differences),
         "wilcoxon": statistic,
         "p_wilcoxon": p,
-        "images": len(own),
+        "images": len(scores),
         "images_better": int((gain > _TINY).sum()),
         "images_worse": int((gain < -_TINY).sum()),
     }
@@ -346,7 +346,10 @@ def _attribute_samples(tables: Sequence[pd.DataFrame]) -> dict[str, Sample]:
 
 
 def _seed_differences(
-    runs: list[Run], values: NDArray[np.float64], others: list[Run], other_values: NDArray[np.float64]
+    runs: list[FinishedRun],
+    values: NDArray[np.float64],
+    others: list[FinishedRun],
+    other_values: NDArray[np.float64],
 ) -> list[float]:
     """Differences between the runs of two variants that have the same seed."""
     known = {run.seed: value for run, value in zip(others, other_values, strict=True)}

@@ -60,14 +60,14 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
 def _study(content: Any, stem: str) -> Study:
     _check_keys(content, _KEYS, "the study")
-    given = content.get("variants")
-    if isinstance(given, Mapping):
-        given = [{"name": name, "overrides": overrides} for name, overrides in given.items()]
-    if not isinstance(given, list) or not given:
+    entries = content.get("variants")
+    if isinstance(entries, Mapping):
+        entries = [{"name": name, "overrides": overrides} for name, overrides in entries.items()]
+    if not isinstance(entries, list) or not entries:
         raise InputError(
             '"variants" must hold overrides by name, such as {"plain": {}, "slow": {"learning_rate": 1e-5}}.'
         )
-    variants = tuple(_variant(entry, content) for entry in given)
+    variants = tuple(_variant(entry, content) for entry in entries)
     names = [variant.name for variant in variants]
     if len(set(names)) < len(names):
         raise InputError(f"two variants have one name: {', '.join(names)}.")
@@ -101,9 +101,9 @@ def _variant(entry: Any, study: Mapping[str, Any]) -> Variant:
         raise InputError(f'variant \'{name}\' has no bundle; give "bundle", such as "lesion_unet", for all.')
     overrides = entry.get("overrides", {})
     common = study.get("overrides", {})
-    for given in (overrides, common):
-        if not isinstance(given, Mapping):
-            raise InputError(f"the overrides of '{name}' must be values by id, not {given!r}.")
+    for values in (overrides, common):
+        if not isinstance(values, Mapping):
+            raise InputError(f"the overrides of '{name}' must be values by id, not {values!r}.")
     axis = entry.get("axis", {})
     _check_keys(axis, _AXIS_KEYS, f"the axis of '{name}'")
     fraction = axis.get("data_fraction", 1.0)

@@ -1,4 +1,4 @@
-"""What several studies vary in the same way."""
+"""Variants that several studies have in common."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dermaseg_monai.image_files import Photo, open_photo, read_mask, read_photo
 from dermaseg_monai.transforms.attributes import FitLabelToImaged, IndexMapd
 from dermaseg_monai.transforms.augment import BatchAugment, dictionary_augment
+from dermaseg_monai.transforms.doubt import MeasureDoubtd
 from dermaseg_monai.transforms.geometry import Fitd, RestoreSized, fit_mask, fit_photo
 from dermaseg_monai.transforms.lens import CropLensd, find_lens
 from dermaseg_monai.transforms.measure import MeanProbabilityd, MeasureMaskd, tempered
@@ -50,6 +51,7 @@ __all__ = [
     "LoadPhotod",
     "MeanProbabilityd",
     "MeasureBandd",
+    "MeasureDoubtd",
     "MeasureMaskd",
     "MeasureUnlikenessd",
     "NormalisePhotod",

@@ -26,7 +26,7 @@ def run_command(component: Any, name: str) -> None:
         print(STOPPED, file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        found = explained(error)
-        if found is None:
+        message = explained(error)
+        if message is None:
             raise
-        sys.exit(f"error: {found}")
+        sys.exit(f"error: {message}")

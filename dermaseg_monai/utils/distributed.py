@@ -1,4 +1,4 @@
-"""This process's place among those of one run."""
+"""Processes of a distributed run: this one's rank, their shares, what they exchange."""
 
 from __future__ import annotations
 

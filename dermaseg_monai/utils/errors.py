@@ -56,14 +56,14 @@ class OutputError(InputError):
 
 def find_input_error(error: BaseException | None) -> InputError | None:
     """The :class:`InputError` behind ``error``, however many others were raised from it, or None."""
-    found = _behind(error, lambda each: isinstance(each, InputError))
-    return found if isinstance(found, InputError) else None
+    cause = _behind(error, lambda candidate: isinstance(candidate, InputError))
+    return cause if isinstance(cause, InputError) else None
 
 
 def refusal(error: BaseException | None) -> OSError | None:
     """The refusal of a file system behind ``error``, however many others were raised from it, or None."""
-    found = _behind(error, lambda each: isinstance(each, OSError) and each.errno in _REFUSALS)
-    return found if isinstance(found, OSError) else None
+    cause = _behind(error, lambda candidate: isinstance(candidate, OSError) and candidate.errno in _REFUSALS)
+    return cause if isinstance(cause, OSError) else None
 
 
 def explained(error: BaseException) -> str | None:
@@ -73,29 +73,29 @@ def explained(error: BaseException) -> str | None:
         error: what nothing caught: an :class:`InputError`, a file system that refused (full, read-only, no
             permission), or PyTorch that has no such device, behind whatever was raised from it.
     """
-    found = find_input_error(error)
-    if found is not None:
-        return str(found)
+    mistake = find_input_error(error)
+    if mistake is not None:
+        return str(mistake)
     refused = refusal(error)
     if refused is not None:
-        place = (
+        what = (
             f"{refused.filename} cannot be read or written"
             if refused.filename
             else "a file cannot be written"
         )
-        return f"{place} ({refused.strerror}); make room or give permission there, or choose another folder."
+        return f"{what} ({refused.strerror}); make room or give permission there, or choose another folder."
     lacking = _behind(error, _lacks_device)
     if lacking is not None:
-        said = str(lacking).splitlines()[0].split(". ")[0]
-        return f"there is no such device on this machine ({said}); give another --device, such as cpu."
+        reason = str(lacking).splitlines()[0].split(". ")[0]
+        return f"there is no such device on this machine ({reason}); give another --device, such as cpu."
     return None
 
 
 def _lacks_device(error: BaseException) -> bool:
     # a process that has no such device is told so by RuntimeError, one built without its kind by AssertionError, one
     # that needs a package for it by ImportError
-    told = isinstance(error, RuntimeError | AssertionError | ImportError)
-    return told and any(sign in str(error) for sign in _NO_DEVICE)
+    kind_fits = isinstance(error, RuntimeError | AssertionError | ImportError)
+    return kind_fits and any(sign in str(error) for sign in _NO_DEVICE)
 
 
 def _behind(error: BaseException | None, wanted: Callable[[BaseException], bool]) -> BaseException | None:

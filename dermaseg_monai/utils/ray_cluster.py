@@ -79,16 +79,16 @@ def on_ray(
     task = ray.remote(max_retries=RETRIES, num_cpus=cpus, num_gpus=gpus, scheduling_strategy="SPREAD")(
         function
     )
-    pending = {task.remote(*each): index for index, each in enumerate(arguments)}
+    pending = {task.remote(*call): index for index, call in enumerate(arguments)}
     while pending:
         timeout = None if end is None else max(0.0, end - time.time())
         ended, _ = ray.wait(list(pending), num_returns=1, timeout=timeout)
         if not ended:
             return
-        done = ended[0]
-        index = pending.pop(done)
+        ended_task = ended[0]
+        index = pending.pop(ended_task)
         try:
-            yield index, ray.get(done)
+            yield index, ray.get(ended_task)
         except ray.exceptions.RayTaskError as error:
             yield index, error.cause
         except ray.exceptions.RayError as error:
@@ -97,7 +97,7 @@ def on_ray(
 
 def _check_reachable(address: str) -> None:
     """Knock first: Ray itself waits for minutes where nobody listens."""
-    place = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>\d+)", address)
-    if place:  # others, such as "auto", Ray resolves itself
-        with socket.create_connection((place["host"].strip("[]"), int(place["port"])), timeout=_KNOCK_S):
+    match = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>\d+)", address)
+    if match:  # others, such as "auto", Ray resolves itself
+        with socket.create_connection((match["host"].strip("[]"), int(match["port"])), timeout=_KNOCK_S):
             pass

@@ -133,17 +133,17 @@ def test_on_the_command_line(dataset: Path, tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     options = {"max_epochs": 1, **TINY}
     process = start(command(FLAGSHIP, "training", dataset, tmp_path / "named", "train", **options))
-    said = process.communicate(timeout=600)[0]
-    assert process.returncode == 1, said
+    printed = process.communicate(timeout=600)[0]
+    assert process.returncode == 1, printed
     # not always the last line: what torchvision prints of its download may come behind it
-    (error,) = (line for line in said.splitlines() if line.startswith("error: "))
+    (error,) = (line for line in printed.splitlines() if line.startswith("error: "))
     assert error.startswith("error: torchvision's IMAGENET1K_V1 weights of mobilenet_v2 are not")
-    assert "Traceback" not in said
+    assert "Traceback" not in printed
 
     # None as it is typed, of whole settings and within them; without the average, the network is validated itself
     nones = {**options, "encoder_weights": None, "average": None, "augment#crop_size": None}
-    said = finish(command(FLAGSHIP, "training", dataset, tmp_path / "typed", "train", **nones))
-    assert "changes nothing" not in said
+    printed = finish(command(FLAGSHIP, "training", dataset, tmp_path / "typed", "train", **nones))
+    assert "changes nothing" not in printed
     train(FLAGSHIP, dataset, tmp_path / "given", **nones)
     pd.testing.assert_frame_equal(history(tmp_path / "typed"), history(tmp_path / "given"))
     assert os.listdir(tmp_path / "typed" / "models") == ["model.pt"]

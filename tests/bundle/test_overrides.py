@@ -112,12 +112,13 @@ def test_nothing_elsewhere(warned, monkeypatch, caplog) -> None:
 def test_a_real_run_tells_at_its_start(tmp_path) -> None:
     dataset = write_dataset(tmp_path / "discs")
     options: dict[str, Any] = {**TINY_UNET, "max_epochs": 1, "misspelt_id": 3, "batch_sizes": 9}
-    said = finish(command("lesion_unet", "training", dataset, tmp_path, "train", **options))
-    first = said.index("epoch 1/1")
-    assert said.count("changes nothing") == 2
-    assert 0 < said.index("--misspelt_id changes nothing: the config has no such id") < first
+    printed = finish(command("lesion_unet", "training", dataset, tmp_path, "train", **options))
+    first = printed.index("epoch 1/1")
+    assert printed.count("changes nothing") == 2
+    assert 0 < printed.index("--misspelt_id changes nothing: the config has no such id") < first
     assert (
-        said.index("--batch_sizes changes nothing: the config has no such id; did you mean 'batch_size'?") > 0
+        printed.index("--batch_sizes changes nothing: the config has no such id; did you mean 'batch_size'?")
+        > 0
     )
 
 

@@ -64,7 +64,7 @@ def _masks(shares: tuple[float, ...], images: int = 4, side: int = 64) -> Simple
     for channel, share in enumerate(shares):
         labels[channel, : round(share * images * side * side)] = 1
     labels = labels.view(len(shares), images, side, side).transpose(0, 1)
-    return SimpleNamespace(store=SimpleNamespace(labels=labels))
+    return SimpleNamespace(pixels=SimpleNamespace(labels=labels))
 
 
 SHARES = (0.04, 0.01, 0.0006, 0.0, 0.02)
@@ -88,7 +88,7 @@ class TestPrior:
         set_prior(network, masks)
         with torch.no_grad():
             logits = network(torch.randn(4, 3, 64, 64))
-        loss = CrossEntropyLoss(mode="multilabel")(logits, masks.store.labels).item()
+        loss = CrossEntropyLoss(mode="multilabel")(logits, masks.pixels.labels).item()
         shares = torch.tensor([share for share in SHARES if share])
         entropy = -(torch.xlogy(shares, shares) + torch.xlogy(1 - shares, 1 - shares)).sum() / len(SHARES)
         assert loss == pytest.approx(entropy.item(), rel=0.1)

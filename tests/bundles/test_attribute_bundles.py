@@ -181,16 +181,16 @@ class TestUNet(AttributeTester):
         }
         loaders, weights = [], []
         for names in (("train",), ("train", "dictionary_train")):
-            home = tmp_path / names[-1]
-            places = {"ckpt_dir": str(home), "output_dir": str(home)}
+            scratch = tmp_path / names[-1]
+            places = {"ckpt_dir": str(scratch), "output_dir": str(scratch)}
             own = {"num_workers": 0} if len(names) > 1 else {}
             overrides = {**self.overrides(work, "unused"), **places, **settings, **own}
             workflow = ConfigWorkflow(self.configs(folder, *names), workflow_type="train", **overrides)
             workflow.initialize()
             workflow.run()
             loaders.append(workflow.parser.get_parsed_content("train#dataloader"))
-            weights.append((home / "class_weights.json").read_text())
-            assert np.isfinite(pd.read_csv(home / "history.csv").to_numpy()).all()
+            weights.append((scratch / "class_weights.json").read_text())
+            assert np.isfinite(pd.read_csv(scratch / "history.csv").to_numpy()).all()
         resident, dictionary = loaders
         assert len(set(resident.weights.tolist())) > 1
         assert dictionary.sampler.weights.tolist() == resident.weights.tolist()

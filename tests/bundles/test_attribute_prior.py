@@ -54,14 +54,14 @@ def expected(squares: Path) -> torch.Tensor:
     return torch.from_numpy(np.log(share / (1 - share))).float()
 
 
-def begun(dataset: Path, home: Path, *configs: str, **overrides: Any) -> ConfigWorkflow:
+def begun(dataset: Path, scratch: Path, *configs: str, **overrides: Any) -> ConfigWorkflow:
     """A training that is about to run."""
     workflow = ConfigWorkflow(
         config_file=config_files(BUNDLE, *configs),
         workflow_type="train",
         run_id="training",
         logging_file=False,
-        **{**folders_of(dataset, home), **SETTINGS, **RECIPE, **overrides},
+        **{**folders_of(dataset, scratch), **SETTINGS, **RECIPE, **overrides},
     )
     workflow.initialize()
     return workflow
@@ -119,5 +119,7 @@ def test_a_resumed_training_goes_on_from_its_own_bias(squares: Path, tmp_path: P
     assert "attribute_prior (now false, then true)" in str(find_input_error(raised.value))
     train(BUNDLE, squares, parts, **RECIPE)
     pd.testing.assert_frame_equal(history(parts), history(whole))
-    first, second = (torch.load(home / "models" / "model.pt", weights_only=True) for home in (whole, parts))
+    first, second = (
+        torch.load(scratch / "models" / "model.pt", weights_only=True) for scratch in (whole, parts)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)

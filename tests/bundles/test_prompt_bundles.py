@@ -136,9 +136,9 @@ class PromptTester(BundleTester):
         for start in ("there are no weights at", "is not the published file"):
             with pytest.raises(RuntimeError) as caught:
                 run(run_id="inferring", config_file=self.configs(folder, "inference"), **overrides)
-            said = str(find_input_error(caught.value))
-            assert start in said
-            assert all(fact in said for fact in (known.file, known.url, known.sha256))
+            printed = str(find_input_error(caught.value))
+            assert start in printed
+            assert all(fact in printed for fact in (known.file, known.url, known.sha256))
             (tmp_path / known.file).write_bytes(b"half a download")
 
     def test_predict(self, work: dict[str, Any], photos: Path, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def config(bundle: str, name: str) -> dict[str, Any]:
 
 
 def variant(study: str, name: str, config: str = "train") -> dict[str, Any]:
-    (found,) = (each for each in get_study(study).variants if each.name == name)
-    return json.loads(ablation_files(get_study(study), found)[f"configs/{config}.json"])
+    (match,) = (each for each in get_study(study).variants if each.name == name)
+    return json.loads(ablation_files(get_study(study), match)[f"configs/{config}.json"])
 
 
 def loss_of(train: dict[str, Any]) -> torch.nn.Module:
@@ -157,8 +157,8 @@ def test_colours_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_variants_that_sources_compared(study: str, name: str, expected: dict[str, Any]) -> None:
     train = variant(study, name)
     for key, value in expected.items():
-        found = train[key]
-        assert (found if isinstance(value, str) else {each: found[each] for each in value}) == value
+        actual = train[key]
+        assert (actual if isinstance(value, str) else {each: actual[each] for each in value}) == value
 
 
 def test_focal_loss_is_weighted_as_the_cross_entropy_is() -> None:

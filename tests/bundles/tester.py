@@ -72,12 +72,12 @@ class BundleTester:
     @pytest.fixture(scope="class")
     def work(self, folder: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         """Overrides of a short run in a folder of its own, after a training there."""
-        home = tmp_path_factory.mktemp(self.name)
+        scratch = tmp_path_factory.mktemp(self.name)
         overrides = {
             "bundle_root": str(folder),
             "dataset_dir": str(dataset),
-            "ckpt_dir": str(home / "models"),
-            "output_dir": str(home / "train"),
+            "ckpt_dir": str(scratch / "models"),
+            "output_dir": str(scratch / "train"),
             "device": "$torch.device('cpu')",
             **self.settings(dataset),
             **self.tiny,
@@ -87,7 +87,7 @@ class BundleTester:
             config_file=str(folder / "configs" / "train.json"),
             **{**overrides, **FROM_NOTHING, "max_epochs": self.epochs, **self.training(dataset)},
         )
-        return {**overrides, "home": home}
+        return {**overrides, "home": scratch}
 
     def configs(self, folder: Path, *names: str) -> list[str]:
         return [str(folder / "configs" / f"{name}.json") for name in names]

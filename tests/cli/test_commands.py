@@ -20,10 +20,10 @@ def dermaseg(*words: object) -> subprocess.CompletedProcess[str]:
 def test_phantoms_are_prepared(tmp_path: Path) -> None:
     made = dermaseg("phantom", "--output", tmp_path / "official", "--count", 6, "--size", 64)
     assert made.returncode == 0, made.stderr
-    done = dermaseg(
+    finished = dermaseg(
         "prepare", "--source", tmp_path / "official", "--output", tmp_path / "ready", "--task", "both"
     )
-    assert done.returncode == 0, done.stderr
+    assert finished.returncode == 0, finished.stderr
     datalist = json.loads((tmp_path / "ready" / "datalist.json").read_text())
     assert sum(len(datalist[section]) for section in ("training", "validation", "test")) == 6
 

@@ -26,10 +26,10 @@ from tests.studies.tiny_study import write_file
     [
         ({"executor": "nonsense"}, "there is no executor 'nonsense'; choose local or ray."),
         ({"tracking": "nonsense"}, "there is no tracking 'nonsense'; choose none or mlflow."),
-        ({"gpus_per_run": 2}, "gpus_per_run is 2; give a share above 0, up to 1"),
-        ({"gpus_per_run": "half"}, "gpus_per_run is half; give a share above 0, up to 1"),
-        ({"cpus_per_run": 0}, "cpus_per_run is 0; give a number above 0, such as 2."),
-        ({"minutes": 0}, "--minutes is 0; give the time that there is, such as 55."),
+        ({"gpus_per_run": 2}, "gpus_per_run is 2.0; give a share above 0, up to 1"),
+        ({"gpus_per_run": "half"}, "--gpus_per_run is 'half'; give a number."),
+        ({"cpus_per_run": 0}, "cpus_per_run is 0.0; give a number above 0, such as 2."),
+        ({"minutes": 0}, "--minutes is 0.0; give the time that there is, such as 55."),
         ({"device": "cuda:99"}, "there is no device 'cuda:99' on this machine; give cpu"),
     ],
 )

@@ -18,7 +18,7 @@ from dermaseg_monai.utils.errors import InputError
 LABELS = torch.zeros(2, 2, 2, 4, dtype=torch.uint8)
 LABELS[0, 0] = 1  # 8 of 16 pixels
 LABELS[1, 1, 0, :2] = 1  # 2 of 16
-RESIDENT = SimpleNamespace(store=SimpleNamespace(labels=LABELS))
+RESIDENT = SimpleNamespace(pixels=SimpleNamespace(labels=LABELS))
 
 
 def test_presence_balances_each_channel(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Photos are decoded once; whatever changes leads to a new store; half a store is never read."""
+"""Photos are decoded once; whatever changes leads to a new cache; half a cache is never read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.fingerprint import describe
 from tests.disc_dataset import write_disc, write_discs
 
-# not forked: a fork takes over the locks of threads that it doesn't have
+# not forked: a fork takes over the locks of threads that it does not have
 PROCESSES = multiprocessing.get_context("spawn")
 
 
@@ -57,38 +57,40 @@ def data(tmp_path: Path) -> list[dict[str, Any]]:
     return write_discs(tmp_path / "photos", 6)
 
 
-def stores(cache: Path) -> list[str]:
+def cache_names(cache: Path) -> list[str]:
     return sorted(os.listdir(cache))
 
 
 def test_it_holds_what_the_transform_makes(data, tmp_path) -> None:
-    store = open_pixel_cache(data, loading(), tmp_path / "cache")
-    assert store.images.shape == (6, 3, 16, 20)
-    assert store.labels.shape == (6, 1, 16, 20)
-    assert store.images.dtype == store.labels.dtype == torch.uint8
-    assert store.bytes == 6 * 4 * 16 * 20
+    pixels = open_pixel_cache(data, loading(), tmp_path / "cache")
+    assert pixels.images.shape == (6, 3, 16, 20)
+    assert pixels.labels.shape == (6, 1, 16, 20)
+    assert pixels.images.dtype == pixels.labels.dtype == torch.uint8
+    assert pixels.bytes == 6 * 4 * 16 * 20
     for index, item in enumerate(data):
         expected = loading()(item)
-        assert torch.equal(store.images[index], expected["image"].as_tensor())
-        assert torch.equal(store.labels[index], expected["label"].as_tensor())
+        assert torch.equal(pixels.images[index], expected["image"].as_tensor())
+        assert torch.equal(pixels.labels[index], expected["label"].as_tensor())
 
 
 def test_several_masks_become_channels(data, tmp_path) -> None:
     five = [item | {"label": [other["label"] for other in data[:5]]} for item in data]
-    store = open_pixel_cache(five, loading(), tmp_path / "cache")
+    pixels = open_pixel_cache(five, loading(), tmp_path / "cache")
     single = open_pixel_cache(data, loading(), tmp_path / "cache")
-    assert store.labels.shape == (6, 5, 16, 20)
-    assert torch.equal(store.labels[3], single.labels[:5, 0])
+    assert pixels.labels.shape == (6, 5, 16, 20)
+    assert torch.equal(pixels.labels[3], single.labels[:5, 0])
 
 
 def test_a_second_run_reads_it_without_decoding(data, tmp_path) -> None:
     first = open_pixel_cache(data, Counted(), tmp_path / "cache")
-    assert Counted.calls == 7  # the first photo is decoded once more, for its shape and for the store's name
+    assert (
+        Counted.calls == 7
+    )  # the first photo is decoded once more, for its shape and for the name of the cache
     second = open_pixel_cache(data, Counted(), tmp_path / "cache")
     assert Counted.calls == 8
     assert torch.equal(first.images, second.images)
     assert torch.equal(first.labels, second.labels)
-    assert len(stores(tmp_path / "cache")) == 1
+    assert len(cache_names(tmp_path / "cache")) == 1
 
 
 def test_changing_a_batch_in_place_leaves_the_file_alone(data, tmp_path) -> None:
@@ -97,13 +99,13 @@ def test_changing_a_batch_in_place_leaves_the_file_alone(data, tmp_path) -> None
 
 
 @pytest.mark.parametrize("changed", ["photo", "mask"])
-def test_a_changed_file_gives_a_new_store(data, tmp_path, changed) -> None:
+def test_a_changed_file_gives_a_new_cache(data, tmp_path, changed) -> None:
     before = open_pixel_cache(data, loading(), tmp_path / "cache")
     write_disc(tmp_path / "other.png", 99)
     name, source = ("image", "other.png") if changed == "photo" else ("label", "other_segmentation.png")
     shutil.copyfile(tmp_path / source, data[4][name])
     after = open_pixel_cache(data, loading(), tmp_path / "cache")
-    assert len(stores(tmp_path / "cache")) == 2
+    assert len(cache_names(tmp_path / "cache")) == 2
     same = {"photo": "labels", "mask": "images"}[changed]
     other = {"photo": "images", "mask": "labels"}[changed]
     assert torch.equal(getattr(before, same), getattr(after, same))
@@ -127,12 +129,12 @@ def test_a_changed_file_gives_a_new_store(data, tmp_path, changed) -> None:
         Counted(offset=loading),
     ],
 )
-def test_another_setting_gives_another_store(data, tmp_path, transform) -> None:
+def test_another_setting_gives_another_cache(data, tmp_path, transform) -> None:
     described = {str(describe(other)) for other in (loading(), transform)}
     assert len(described) == 2
     open_pixel_cache(data, loading(), tmp_path / "cache")
     open_pixel_cache(data, transform, tmp_path / "cache")
-    assert len(stores(tmp_path / "cache")) == 2
+    assert len(cache_names(tmp_path / "cache")) == 2
 
 
 def test_settings_are_told_apart_and_kept_apart() -> None:
@@ -142,7 +144,7 @@ def test_settings_are_told_apart_and_kept_apart() -> None:
     assert described == [str(describe(Counted(offset=offset))) for offset in offsets]
 
 
-def test_another_order_gives_another_store(data, tmp_path) -> None:
+def test_another_order_gives_another_cache(data, tmp_path) -> None:
     first = open_pixel_cache(data, loading(), tmp_path / "cache")
     turned = open_pixel_cache(data[::-1], loading(), tmp_path / "cache")
     assert torch.equal(first.images, turned.images.flip(0))
@@ -152,7 +154,7 @@ def test_a_failed_build_leaves_nothing(data, tmp_path) -> None:
     Path(data[3]["image"]).write_bytes(Path(data[3]["image"]).read_bytes()[:60])
     with pytest.raises(InputError, match=r"disc_3\.png"):
         open_pixel_cache(data, loading(), tmp_path / "cache")
-    assert stores(tmp_path / "cache") == []
+    assert cache_names(tmp_path / "cache") == []
 
 
 class Slow:
@@ -171,18 +173,18 @@ def test_a_killed_build_is_never_trusted(data, tmp_path) -> None:
     process = PROCESSES.Process(target=open_pixel_cache, args=(data, Slow(0.2), cache))
     process.start()
     deadline = time.monotonic() + 120
-    while not (cache.is_dir() and stores(cache)) and time.monotonic() < deadline:
+    while not (cache.is_dir() and cache_names(cache)) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.join(30)
-    left = stores(cache)
+    left = cache_names(cache)
     assert len(left) == 1
     assert left[0].startswith(".pixels-")
-    store = open_pixel_cache(data, Slow(0), cache)
-    assert torch.equal(store.images, open_pixel_cache(data, loading(), tmp_path / "other").images)
+    pixels = open_pixel_cache(data, Slow(0), cache)
+    assert torch.equal(pixels.images, open_pixel_cache(data, loading(), tmp_path / "other").images)
 
 
-def test_two_builders_end_with_one_valid_store(data, tmp_path) -> None:
+def test_two_builders_end_with_one_valid_cache(data, tmp_path) -> None:
     cache = tmp_path / "cache"
     builders = [PROCESSES.Process(target=open_pixel_cache, args=(data, Slow(0.05), cache)) for _ in range(2)]
     for builder in builders:
@@ -191,9 +193,9 @@ def test_two_builders_end_with_one_valid_store(data, tmp_path) -> None:
         builder.join(120)
         builder.kill()
     assert [builder.exitcode for builder in builders] == [0, 0]
-    assert len(stores(cache)) == 1
-    store = open_pixel_cache(data, Slow(0.05), cache)
-    assert torch.equal(store.images, open_pixel_cache(data, loading(), tmp_path / "other").images)
+    assert len(cache_names(cache)) == 1
+    pixels = open_pixel_cache(data, Slow(0.05), cache)
+    assert torch.equal(pixels.images, open_pixel_cache(data, loading(), tmp_path / "other").images)
 
 
 def test_two_threads_that_meet_in_the_middle(data, tmp_path) -> None:
@@ -217,7 +219,7 @@ def test_two_threads_that_meet_in_the_middle(data, tmp_path) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(stores(tmp_path / "cache")) == 1
+    assert len(cache_names(tmp_path / "cache")) == 1
     assert torch.equal(*images)
 
 
@@ -229,11 +231,11 @@ def test_an_unwritable_cache_falls_back(data, tmp_path, monkeypatch, caplog) -> 
     open_pixel_cache(data, Counted(), tmp_path / "file" / "cache")
     assert Counted.calls == calls + 1
     (fallback,) = tmp_path.glob("dermaseg-*")
-    assert len(stores(fallback)) == 1
+    assert len(cache_names(fallback)) == 1
     assert "cannot be written" in caplog.text
 
 
-def test_a_store_in_a_read_only_folder_is_used(data, tmp_path, monkeypatch) -> None:
+def test_a_cache_in_a_read_only_folder_is_used(data, tmp_path, monkeypatch) -> None:
     open_pixel_cache(data, Counted(), tmp_path / "cache")
     calls = Counted.calls
     monkeypatch.setattr(pixel_cache_module.os, "access", lambda *_: False)
@@ -246,7 +248,7 @@ def test_a_full_disk_is_said_beforehand(data, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(pixel_cache_module.shutil, "disk_usage", lambda _: usage._replace(free=100))
     with pytest.raises(InputError, match=r"^decoding 6 images takes .* --cache_dir elsewhere\.$"):
         open_pixel_cache(data, loading(), tmp_path / "cache")
-    assert stores(tmp_path / "cache") == []
+    assert cache_names(tmp_path / "cache") == []
 
 
 @pytest.mark.parametrize("index", [0, 3])
@@ -269,4 +271,4 @@ def test_shapes_must_agree(data, tmp_path) -> None:
     unfitted = Compose([LoadPhotod(keys="image"), LoadMaskd(keys="label")])
     with pytest.raises(InputError, match=r"disc_2\.png becomes \(3, 30, 30\) .* \(3, 40, 48\); resize"):
         open_pixel_cache(data, unfitted, tmp_path / "cache")
-    assert stores(tmp_path / "cache") == []
+    assert cache_names(tmp_path / "cache") == []

@@ -23,7 +23,7 @@ class Numbered(ResidentDataset):
     def __init__(self, count: int) -> None:
         super().__init__([{"image": "", "label": ""}] * count, dict, "nowhere")
         numbers = torch.arange(count, dtype=torch.uint8)[:, None, None, None]
-        self.store = PixelCache(
+        self.pixels = PixelCache(
             numbers.expand(-1, 3, 4, 4).clone(), (numbers % 2).expand(-1, 1, 4, 4).clone()
         )
 
@@ -215,10 +215,10 @@ def test_memory_map_and_memory_give_the_same(tmp_path) -> None:
 
     mapped = ResidentDataset(write_discs(tmp_path / "photos", 7), loading(), tmp_path / "cache")
     held = ResidentDataset(mapped.data, loading(), tmp_path / "cache")
-    held.store = PixelCache(mapped.store.images.clone(), mapped.store.labels.clone())
+    held.pixels = PixelCache(mapped.pixels.images.clone(), mapped.pixels.labels.clone())
     assert not mapped.streams
     assert len(mapped) == 7
-    assert torch.equal(mapped[2]["image"], held.store.images[2])
+    assert torch.equal(mapped[2]["image"], held.pixels.images[2])
     for one, other in zip(
         BatchLoader(mapped, 3, plain, shuffle=True), BatchLoader(held, 3, plain, shuffle=True), strict=True
     ):

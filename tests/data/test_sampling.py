@@ -14,7 +14,7 @@ from dermaseg_monai.utils.errors import InputError
 def _dataset(*presence: tuple[int, ...]) -> SimpleNamespace:
     labels = torch.zeros(len(presence), len(presence[0]), 4, 4, dtype=torch.uint8)
     labels[:, :, 1, 2] = torch.tensor(presence, dtype=torch.uint8)
-    return SimpleNamespace(store=SimpleNamespace(labels=labels))
+    return SimpleNamespace(pixels=SimpleNamespace(labels=labels))
 
 
 def test_images_weigh_by_their_rarest_channel() -> None:

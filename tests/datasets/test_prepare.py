@@ -50,12 +50,12 @@ def items(output: Path) -> dict[str, dict[str, Any]]:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, int]]:
-    found = {}
+    stamps = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             status = path.stat()
-            found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns, status.st_size)
-    return found
+            stamps[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns, status.st_size)
+    return stamps
 
 
 class CountingDecoder:

@@ -74,12 +74,12 @@ def save(dataset: Dataset, path: Path) -> Path:
 
 def run(*words: object) -> str:
     """Run a tool; what it prints."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
+    finished = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, f"{words}: {finished.stdout}{finished.stderr}"
+    return finished.stdout + finished.stderr
 
 
 def faults(path: Path) -> list[str]:
     """What dciodvfy, the validator of dicom3tools, calls an error."""
-    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+    finished = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return [line for line in (finished.stdout + finished.stderr).splitlines() if line.startswith("Error")]

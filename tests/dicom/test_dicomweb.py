@@ -65,10 +65,10 @@ def test_an_archive(
         assert orthanc.count("SEG") == orthanc.count("SR") == 4
         assert len(set(orthanc.arrivals())) == len(orthanc.arrivals())
     # a bundle's logging.conf logs to the standard output
-    said = caplog.text + "".join(capfd.readouterr())
-    assert "header and pixels disagree" in said
+    printed = caplog.text + "".join(capfd.readouterr())
+    assert "header and pixels disagree" in printed
     for secret in ("Müller", "SECRET", "A-99", str(photos[0].StudyInstanceUID)):
-        assert secret not in said
+        assert secret not in printed
 
 
 @needs_orthanc

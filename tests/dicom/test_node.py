@@ -93,11 +93,11 @@ def test_a_day_at_the_clinic(tmp_path: Path, lesion: dict[str, Any]) -> None:
         assert not list((spool / "outgoing").iterdir())
         assert not list((spool / "incoming").iterdir())
         assert not (spool / "scratch").exists()
-    said = (tmp_path / "log").read_text()
-    assert "is away: it cannot be reached" in said
-    assert "set aside" in said
-    assert not [secret for secret in SECRETS if secret in said]
-    assert str(dcmread(photos[0]).SOPInstanceUID) not in said
+    printed = (tmp_path / "log").read_text()
+    assert "is away: it cannot be reached" in printed
+    assert "set aside" in printed
+    assert not [secret for secret in SECRETS if secret in printed]
+    assert str(dcmread(photos[0]).SOPInstanceUID) not in printed
 
 
 def kill_often(

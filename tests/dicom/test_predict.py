@@ -255,10 +255,10 @@ def test_what_is_logged_names_no_patient(
     (tmp_path / "in" / "readme.txt").write_text("no DICOM")
     with caplog.at_level(logging.DEBUG):
         predict_dicom(tmp_path / "in", tmp_path / "out", **lesion)
-    said = caplog.text + "".join(capfd.readouterr())
-    assert "1 files passed over" in said
+    printed = caplog.text + "".join(capfd.readouterr())
+    assert "1 files passed over" in printed
     for secret in (PATIENT, "Müller", "SECRET", "A-99", "18.07.2020"):
-        assert secret not in said
+        assert secret not in printed
 
 
 @pytest.mark.parametrize("charset", ["ISO_IR 100", ["", "ISO 2022 IR 87"], "ISO_IR 192", None])

@@ -35,18 +35,18 @@ def with_lines(photo: np.ndarray, lines: list[tuple[int, int, int, int]], colour
 
 def test_size_place_and_regions() -> None:
     photo, mask = drawn()
-    found = describe(photo, mask)
-    assert found["lesion_share"] == pytest.approx(mask.mean())
-    assert (found["edge_share"], found["regions"]) == (0, 1)
+    actual = describe(photo, mask)
+    assert actual["lesion_share"] == pytest.approx(mask.mean())
+    assert (actual["edge_share"], actual["regions"]) == (0, 1)
     mask[:10] = True
-    found = describe(photo, mask)
-    assert found["regions"] == 2
-    assert found["edge_share"] == pytest.approx((WIDTH + 2 * 9) / (2 * WIDTH + 2 * (HEIGHT - 2)))
+    actual = describe(photo, mask)
+    assert actual["regions"] == 2
+    assert actual["edge_share"] == pytest.approx((WIDTH + 2 * 9) / (2 * WIDTH + 2 * (HEIGHT - 2)))
     # the size that a photo is stored at changes little
     large = describe(np.asarray(Image.fromarray(photo).resize((1024, 768))), np.kron(mask, np.ones((4, 4))))
-    assert large["lesion_share"] == pytest.approx(found["lesion_share"])
-    assert large["contrast"] == pytest.approx(found["contrast"], rel=0.05)
-    assert large["skin_tone"] == pytest.approx(found["skin_tone"], abs=1)
+    assert large["lesion_share"] == pytest.approx(actual["lesion_share"])
+    assert large["contrast"] == pytest.approx(actual["contrast"], rel=0.05)
+    assert large["skin_tone"] == pytest.approx(actual["skin_tone"], abs=1)
 
 
 def test_hair() -> None:
@@ -72,12 +72,12 @@ def test_dark_border_of_the_lens() -> None:
     rows, columns = np.indices(mask.shape)
     outside = np.hypot(rows - 96, columns - 128) > 110
     framed = np.where(outside[..., None], np.uint8(5), photo)
-    found, plain = describe(framed, mask), describe(photo, mask)
+    actual, plain = describe(framed, mask), describe(photo, mask)
     assert plain["border_share"] == 0
-    assert found["border_share"] == pytest.approx(outside.mean(), abs=1e-6)
+    assert actual["border_share"] == pytest.approx(outside.mean(), abs=1e-6)
     # neither the border nor its step counts as skin or as sharpness
-    assert found["skin_tone"] == pytest.approx(plain["skin_tone"], abs=0.5)
-    assert found["sharpness"] < 1.4 * plain["sharpness"]
+    assert actual["skin_tone"] == pytest.approx(plain["skin_tone"], abs=0.5)
+    assert actual["sharpness"] < 1.4 * plain["sharpness"]
     # a black lesion inside the photo is no border
     assert describe(np.where(mask[..., None], np.uint8(5), photo), mask)["border_share"] == 0
 
@@ -105,22 +105,22 @@ def test_colours() -> None:
     colours = lab(np.array([(255,) * 3, (0,) * 3, (255, 0, 0), (0, 0, 255), (128,) * 3]))
     np.testing.assert_allclose(colours, expected, atol=0.02)
     photo, mask = drawn()
-    found = describe(photo, mask)
+    actual = describe(photo, mask)
     skin, lesion = lab(np.array(SKIN)), lab(np.array(LESION))
-    assert found["contrast"] == pytest.approx(np.linalg.norm(skin - lesion), abs=2)
+    assert actual["contrast"] == pytest.approx(np.linalg.norm(skin - lesion), abs=2)
     angle = math.degrees(math.atan2(skin[0] - 50, skin[2]))
-    assert found["skin_tone"] == pytest.approx(angle, abs=2)
+    assert actual["skin_tone"] == pytest.approx(angle, abs=2)
     dark = describe(np.where(mask[..., None], (40, 25, 20), (96, 62, 45)).astype(np.uint8), mask)
-    assert dark["skin_tone"] < -30 < 28 < found["skin_tone"]
+    assert dark["skin_tone"] < -30 < 28 < actual["skin_tone"]
 
 
 def test_what_cannot_be_measured() -> None:
     photo, _ = drawn()
-    found = describe(photo, np.ones((HEIGHT, WIDTH)))
-    assert all(math.isnan(found[name]) for name in ("hair_share", "skin_tone", "contrast"))
-    assert found["lesion_share"] == 1
-    found = describe(photo, np.zeros((HEIGHT, WIDTH)))
-    assert math.isnan(found["contrast"])
-    assert (found["lesion_share"], found["regions"]) == (0, 0)
+    actual = describe(photo, np.ones((HEIGHT, WIDTH)))
+    assert all(math.isnan(actual[name]) for name in ("hair_share", "skin_tone", "contrast"))
+    assert actual["lesion_share"] == 1
+    actual = describe(photo, np.zeros((HEIGHT, WIDTH)))
+    assert math.isnan(actual["contrast"])
+    assert (actual["lesion_share"], actual["regions"]) == (0, 0)
     with pytest.raises(InputError, match=r"have shapes \(192, 256, 3\) and \(3, 4, 5\)"):
         describe(photo, np.ones((3, 4, 5)))

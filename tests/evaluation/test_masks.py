@@ -124,10 +124,10 @@ def test_attributes(tmp_path: Path) -> None:
     for attribute, rows in table.groupby("attribute"):
         size = rows["tp"] + rows["fp"] + rows["fn"] + rows["tn"]
         tp, errors = (rows["tp"] / size).sum(), (rows["fp"] / size).sum()
-        found = summary["attributes"][attribute]
-        assert found["images"] == (rows["tp"] > 0).sum()
-        assert found["jaccard"] == pytest.approx(tp / (tp + errors) if tp + errors else 1.0)
-        assert "roc_auc" not in found  # masks have no probabilities
+        actual = summary["attributes"][attribute]
+        assert actual["images"] == (rows["tp"] > 0).sum()
+        assert actual["jaccard"] == pytest.approx(tp / (tp + errors) if tp + errors else 1.0)
+        assert "roc_auc" not in actual  # masks have no probabilities
     next(masks.iterdir()).unlink()
     with pytest.raises(InputError, match=f"1 of the {len(items)} training photos lack all 5 attribute masks"):
         evaluate_masks(masks, tmp_path / "out", **options)

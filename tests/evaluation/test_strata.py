@@ -49,8 +49,8 @@ def test_planted_differences_are_found_and_no_others() -> None:
     np.testing.assert_allclose(table["p_bootstrap_holm"], holm(table["p_bootstrap"]))
     clear = table[table["p_bootstrap_holm"] < 0.05]
     assert set(clear.index.get_level_values("feature")) == {"site"}
-    said = headline(table.reset_index())
-    assert "site, face: Jaccard" in said[1]
+    sentences = headline(table.reset_index())
+    assert "site, face: Jaccard" in sentences[1]
 
 
 def test_chance_alone_is_seldom_called_a_difference() -> None:
@@ -76,10 +76,10 @@ def test_strata_by_each_kind_of_value() -> None:
             "visit": [1.0, 2.0] * 60,
         }
     )
-    found: dict[str, list[str]] = {}
+    actual: dict[str, list[str]] = {}
     for stratum in strata_of(features):
-        found.setdefault(stratum.feature, []).append(stratum.name)
-    assert found == {
+        actual.setdefault(stratum.feature, []).append(stratum.name)
+    assert actual == {
         "lesion_share": ["0 % to 19.5 %", "20.2 % to 39.7 %", "40.3 % to 59.8 %", "60.5 % to 80 %"],
         "edge_share": ["inside the photo", "touches the edge"],
         "skin_tone": ["very light", "intermediate", "dark"],

@@ -292,8 +292,8 @@ def test_damage_costs_one_sentence_without_the_patient(seed: int, tmp_path: Path
         raw[place] = random.integers(256)
     path.write_bytes(bytes(raw))
     try:
-        said = str(read_photo(path).shape)
+        printed = str(read_photo(path).shape)
     except InputError as error:
-        said = str(error)
-    assert PATIENT.split("^")[0] not in said
+        printed = str(error)
+    assert PATIENT.split("^")[0] not in printed
     assert PATIENT.split("^")[0] not in "".join(capfd.readouterr())

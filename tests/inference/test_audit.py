@@ -153,9 +153,9 @@ def test_decisions_reach_the_prepared_folder(tmp_path: Path, capsys: pytest.Capt
     Commands().prepare(**options)
     before = json.loads((tmp_path / "out" / "datalist.json").read_text())["test"]
     Commands().prepare(**options, audit=str(decisions))
-    told = capsys.readouterr().out
-    assert "1 image (disc_1) left out by the audit" in told
-    assert "1 image (disc_2) with a mask corrected by the audit" in told
+    suspects = capsys.readouterr().out
+    assert "1 image (disc_1) left out by the audit" in suspects
+    assert "1 image (disc_2) with a mask corrected by the audit" in suspects
     after = json.loads((tmp_path / "out" / "datalist.json").read_text())["test"]
     assert [item["id"] for item in after] == [item["id"] for item in before if item["id"] != "disc_1"]
     masks = {item["id"]: read(tmp_path / "out" / item["label"]) for item in after}

@@ -98,10 +98,10 @@ def test_a_device_that_is_not_there(device, tmp_path, weights) -> None:
     settings = {**TINY, "ckpt_dir": str(weights), "device": device}
     with pytest.raises(Exception, match=r".") as caught:
         predict(tmp_path / "one.png", tmp_path / "out", bundle="lesion_unet", **settings)
-    said = explained(caught.value)
-    assert said is not None
-    assert said.startswith("there is no such device on this machine (")
-    assert "\n" not in said
+    printed = explained(caught.value)
+    assert printed is not None
+    assert printed.startswith("there is no such device on this machine (")
+    assert "\n" not in printed
     assert not (tmp_path / "out").exists()
 
 
@@ -140,17 +140,17 @@ def test_files_of_other_kinds_are_taken_by_content_or_named(tmp_path, weights, c
     table = predict(photos, tmp_path / "out", bundle="lesion_unet", ckpt_dir=str(weights), **TINY)
     assert table["id"].tolist() == ["a", "b", "no_ending"]
     assert "IMG_0001" in (tmp_path / "out" / "failures.csv").read_text()
-    said = capsys.readouterr().out
-    assert "passed over 4 files that are no photos: clip.mov, notes.docx, raw.nef ..." in said
+    printed = capsys.readouterr().out
+    assert "passed over 4 files that are no photos: clip.mov, notes.docx, raw.nef ..." in printed
 
 
 def test_masks_of_an_earlier_run_are_named(tmp_path, weights, capsys) -> None:
     for name in ("first", "second"):
         write_disc(tmp_path / f"{name}.png", 0)
         predict(tmp_path / f"{name}.png", tmp_path / "out", "lesion_unet", ckpt_dir=str(weights), **TINY)
-    said = capsys.readouterr().out
-    assert "1 masks in" in said
-    assert "such as first_segmentation.png" in said
+    printed = capsys.readouterr().out
+    assert "1 masks in" in printed
+    assert "such as first_segmentation.png" in printed
 
 
 def test_a_user_id_without_an_account(monkeypatch, capsys) -> None:

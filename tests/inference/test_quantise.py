@@ -61,11 +61,11 @@ def test_logits_stay_close_and_weights_become_integers(photos: Path, tmp_path: P
     # on a processor without VNNI signed weights are far off for this network, and not taken
     assert made.weights in ({"unsigned"} if portable else {"signed", "unsigned"})
     assert integers_of(made.path) == {{"signed": "INT8", "unsigned": "UINT8"}[made.weights]}
-    expected, found = logits_of(exact, photos), logits_of(made.path, photos)
-    assert found.shape == expected.shape
-    assert 0 < np.abs(found - expected).max() < 0.05 * np.ptp(expected)
-    error = np.sqrt(np.mean((found - expected) ** 2)) / expected.std()
-    assert made.difference == pytest.approx((error, np.mean((found > 0) != (expected > 0))), rel=1e-3)
+    expected, actual = logits_of(exact, photos), logits_of(made.path, photos)
+    assert actual.shape == expected.shape
+    assert 0 < np.abs(actual - expected).max() < 0.05 * np.ptp(expected)
+    error = np.sqrt(np.mean((actual - expected) ** 2)) / expected.std()
+    assert made.difference == pytest.approx((error, np.mean((actual > 0) != (expected > 0))), rel=1e-3)
     assert [path.name for path in made.path.parent.iterdir()] == ["int8.onnx"]
 
 
@@ -112,10 +112,10 @@ def test_difference_of_models_of_known_logits(tmp_path: Path, channels: int) -> 
         paths.append(tmp_path / f"{name}.onnx")
         onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), paths[-1])
     images = [image, 2 * image]
-    expected, found = (
+    expected, actual = (
         np.concatenate([each * values for each in images]) for values in (np.ones_like(factors), factors)
     )
-    error = np.sqrt(np.mean((found - expected) ** 2)) / expected.std()
+    error = np.sqrt(np.mean((actual - expected) ** 2)) / expected.std()
     assert compare(*paths, images) == pytest.approx((error, 1 / 4), rel=1e-5)
 
 

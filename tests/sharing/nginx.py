@@ -34,7 +34,7 @@ http {{
 
 
 @contextmanager
-def serving(root: Path, home: Path) -> Iterator[str]:
+def serving(root: Path, prefix: Path) -> Iterator[str]:
     """Serve a folder.
 
     Args:
@@ -45,24 +45,24 @@ def serving(root: Path, home: Path) -> Iterator[str]:
         The address of ``root``.
     """
     assert NGINX is not None
-    home.mkdir(parents=True)
+    prefix.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    (home / "nginx.conf").write_text(CONFIG.format(home=home, root=root, port=port))
+    (prefix / "nginx.conf").write_text(CONFIG.format(home=prefix, root=root, port=port))
     process = subprocess.Popen(
-        [NGINX, "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")],
+        [NGINX, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", str(prefix / "error.log")],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(port, process, home)
+        _wait_for(port, process, prefix)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], prefix: Path) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -70,5 +70,5 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((home / "error.log").read_text()) from None
+                raise RuntimeError((prefix / "error.log").read_text()) from None
             time.sleep(0.05)

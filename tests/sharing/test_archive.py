@@ -146,13 +146,13 @@ DIRECTORY = len(WHOLE) - WHOLE.index(b"PK\x01\x02")
 def test_damage_costs_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int, cut: int
 ) -> None:
-    home = tmp_path_factory.mktemp("damage")
+    scratch = tmp_path_factory.mktemp("damage")
     data = bytearray(WHOLE)
     data[place] = value
-    (home / "bundle.zip").write_bytes(data[:cut] if cut % 4 == 0 else data)
+    (scratch / "bundle.zip").write_bytes(data[:cut] if cut % 4 == 0 else data)
     with suppress(InputError):  # any other error fails the test
-        unpack(home / "bundle.zip", home / "out")
-    check_nothing_beside(home)
+        unpack(scratch / "bundle.zip", scratch / "out")
+    check_nothing_beside(scratch)
 
 
 @unhurried
@@ -165,17 +165,17 @@ def test_damage_costs_one_sentence(
 def test_more_damage_costs_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, bytes]], tail: bytes
 ) -> None:
-    home = tmp_path_factory.mktemp("damage")
+    scratch = tmp_path_factory.mktemp("damage")
     data = bytearray(WHOLE)
     for before_end, value in edits:
         place = len(WHOLE) - before_end
         data[place : place + len(value)] = value
-    (home / "bundle.zip").write_bytes(data + tail)
+    (scratch / "bundle.zip").write_bytes(data + tail)
     with suppress(InputError):
-        unpack(home / "bundle.zip", home / "out")
-    check_nothing_beside(home)
+        unpack(scratch / "bundle.zip", scratch / "out")
+    check_nothing_beside(scratch)
     with suppress(InputError):
-        read_packed(home / "bundle.zip")
+        read_packed(scratch / "bundle.zip")
 
 
 PARTS = st.one_of(
@@ -191,25 +191,27 @@ PARTS = st.one_of(
 def test_any_name_stays_inside_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
-    home = tmp_path_factory.mktemp("names")
+    scratch = tmp_path_factory.mktemp("names")
     try:
-        path = zip_of(home / "bundle.zip", *((name, b"x") for name in names))
+        path = zip_of(scratch / "bundle.zip", *((name, b"x") for name in names))
     except (UnicodeEncodeError, ValueError):
         return  # no zip can have such a name
     try:
-        root = unpack(path, home / "out")
+        root = unpack(path, scratch / "out")
     except InputError:
-        assert not (home / "out").exists()
+        assert not (scratch / "out").exists()
     else:
         written = {
-            file.relative_to(home / "out").as_posix() for file in (home / "out").rglob("*") if file.is_file()
+            file.relative_to(scratch / "out").as_posix()
+            for file in (scratch / "out").rglob("*")
+            if file.is_file()
         }
         # a zip ends a name at its first null character
         stored = {zipfile.ZipInfo(name).filename for name in names}
         assert {f"{root}/{name}" for name in written} == {name for name in stored if not name.endswith("/")}
-    check_nothing_beside(home)
+    check_nothing_beside(scratch)
 
 
-def check_nothing_beside(home: Path) -> None:
-    assert {path.name for path in home.iterdir()} <= {"bundle.zip", "out"}
-    assert not any(path.is_symlink() for path in home.rglob("*"))
+def check_nothing_beside(scratch: Path) -> None:
+    assert {path.name for path in scratch.iterdir()} <= {"bundle.zip", "out"}
+    assert not any(path.is_symlink() for path in scratch.rglob("*"))

@@ -28,10 +28,10 @@ def test_push_to_the_hub(tmp_path: Path) -> None:
             "HF_TOKEN": "hf_token",
             "HF_HOME": str(tmp_path / "home"),
         }
-        done = subprocess.run(
+        finished = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
         )
-        assert done.returncode == 0, f"{done.stderr[-2000:]}\n{hub.requests}"
+        assert finished.returncode == 0, f"{finished.stderr[-2000:]}\n{hub.requests}"
         assert hub.repositories == {f"someone/{NAME}": False}
         assert hub.tags == ["0.1.0"]
         assert hub.tokens == {"Bearer hf_token"}

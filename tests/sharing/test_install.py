@@ -63,8 +63,8 @@ def names(folder: Path) -> list[str]:
 def test_newest_by_number_or_the_one_asked_for(server: Server, folder: Path, bundles: Path) -> None:
     for version in ("0.9.0", "0.10.0"):
         share(server, folder, version)
-    done = install(NAME, server.url, bundles)
-    assert (done.version, done.replaced, done.kept) == ("0.10.0", None, None)
+    installed = install(NAME, server.url, bundles)
+    assert (installed.version, installed.replaced, installed.kept) == ("0.10.0", None, None)
     assert (bundles / NAME / "models" / "model.pt").read_bytes() == (
         folder / "models" / "model.pt"
     ).read_bytes()
@@ -105,10 +105,10 @@ def test_what_the_user_changed_is_kept(server: Server, folder: Path, bundles: Pa
     (path / "output" / "metrics.csv").write_text("mine")
     assert changed_files(path) == ["models/model.pt", "output/metrics.csv"]
     share(server, folder, "0.2.0")
-    done = install(NAME, server.url, bundles)
-    assert done.kept == bundles / f"{NAME}_v0.1.0_kept"
-    assert (done.kept / "models" / "model.pt").read_bytes() == b"trained here"
-    assert (done.kept / "output" / "metrics.csv").read_text() == "mine"
+    installed = install(NAME, server.url, bundles)
+    assert installed.kept == bundles / f"{NAME}_v0.1.0_kept"
+    assert (installed.kept / "models" / "model.pt").read_bytes() == b"trained here"
+    assert (installed.kept / "output" / "metrics.csv").read_text() == "mine"
     assert version_of(path) == "0.2.0"
     assert names(bundles) == [NAME, f"{NAME}_v0.1.0_kept"]
 
@@ -265,9 +265,9 @@ def test_command_takes_from_and_versions_that_look_like_numbers(
     share(server, folder, "1.9")
     command = [sys.executable, "-m", "dermaseg_monai", "get", NAME, "--output", str(bundles)]
     options = ("--from", server.url, "--version", "1.10")
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"{NAME} is 1.10 now" in done.stdout
+    installed = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300, check=False)
+    assert installed.returncode == 0, installed.stderr
+    assert f"{NAME} is 1.10 now" in installed.stdout
     failed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert failed.returncode == 1
     assert (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_expressions_are_refused(folder: Path, expression: str) -> None:
         "import monai.bundle as engines",
         "import dermaseg_monai.utils.files as files",
         "import dermaseg_monai.cli.commands as command",
-        "import dermaseg_monai.sharing.install as store",
+        "import dermaseg_monai.sharing.install as install",
         "import torch as optimizers",
         "import math as len",
         "import torch, os",
@@ -141,7 +142,8 @@ def test_expressions_are_refused(folder: Path, expression: str) -> None:
 )
 def test_imports_are_refused(folder: Path, statement: str) -> None:
     change(folder, "inference", lambda content: content["imports"].append(f"${statement}"))
-    assert any(line.startswith("configs/inference.json, imports#") for line in found(folder)), found(folder)
+    # of two meanings of a name, the one that is read second is refused
+    assert any(re.match(r"configs/\w+\.json, imports#", line) for line in found(folder)), found(folder)
 
 
 @pytest.mark.parametrize(

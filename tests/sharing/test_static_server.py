@@ -42,8 +42,8 @@ def test_monai_downloads_trains_evaluates_and_infers(store: Path, prepared: Path
             *(sys.executable, "-m", "monai.bundle", "download", "--name", NAME, "--version", "0.1.0"),
             *("--url", f"{url}{NAME}_v0.1.0.zip", "--bundle_dir", str(tmp_path / "bundles")),
         )
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]
     folder = tmp_path / "bundles" / NAME
     settings = {
         "bundle_root": str(folder),

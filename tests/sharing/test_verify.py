@@ -83,10 +83,10 @@ def test_archive_changed_after_packing(folder: Path, tmp_path: Path) -> None:
     data = bytearray(packed.path.read_bytes())
     data[data.index(b"Apache License")] ^= 1
     packed.path.write_bytes(data)
-    found = failures(packed.path)
-    assert set(found) == {"hashes", "archive"}
-    assert "listed is" in found["hashes"]
-    assert "CRC" in found["archive"]
+    actual = failures(packed.path)
+    assert set(actual) == {"hashes", "archive"}
+    assert "listed is" in actual["hashes"]
+    assert "CRC" in actual["archive"]
 
 
 def test_versions(folder: Path) -> None:
@@ -116,9 +116,9 @@ def test_metadata_and_properties(folder: Path) -> None:
 
 def test_network_and_weights_that_do_not_fit(folder: Path) -> None:
     edit(folder, "inference", network_def={**TINY, "out_channels": 2})
-    found = failures(folder)
-    assert "output channel number `2` doesn't match: `1`" in found["network"]
-    assert "size mismatch" in found["weights"]
+    actual = failures(folder)
+    assert "output channel number `2` doesn't match: `1`" in actual["network"]
+    assert "size mismatch" in actual["weights"]
 
 
 @pytest.mark.parametrize(
@@ -144,18 +144,18 @@ def test_nothing_is_built_after_a_failed_screen(folder: Path, tmp_path: Path) ->
     mark = tmp_path / "mark"
     evil = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": str(mark)}}
     edit(folder, "inference", network_def=evil, x=f"$open('{mark}', 'w')")
-    found = outcomes(folder, untrusted=True)
-    assert found["screen"] == "FAIL"
-    assert all(found[name] == "-" for name in ("metadata", "versions", "properties", "network", "weights"))
+    actual = outcomes(folder, untrusted=True)
+    assert actual["screen"] == "FAIL"
+    assert all(actual[name] == "-" for name in ("metadata", "versions", "properties", "network", "weights"))
     assert not mark.exists()
 
 
 def test_command_ends_with_1_where_a_check_fails(folder: Path) -> None:
     (folder / "LICENSE").unlink()
     command = [sys.executable, "-m", "dermaseg_monai", "verify", str(folder), "--untrusted"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 1
-    lines = done.stdout.splitlines()
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert finished.returncode == 1
+    lines = finished.stdout.splitlines()
     assert lines[0].split(maxsplit=2) == ["check", "outcome", "what was seen"]
     assert any(line.startswith("layout      FAIL     ") and "it has no LICENSE" in line for line in lines)
 

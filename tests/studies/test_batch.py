@@ -30,13 +30,13 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a batch whose second variant fails; tracked in MLflow."""
     folder = tmp_path_factory.mktemp("finished")
     bad = {"plain": {}, "bad": {"network_def#features": [4]}}
-    said = finish(
+    printed = finish(
         command(
             write_file(folder, variants=bad), dataset, folder / "runs", "--epochs", 2, "--tracking", "mlflow"
         ),
         code=1,
     )
-    assert "failed: small/bad/seed0" in said
+    assert "failed: small/bad/seed0" in printed
     return folder / "runs"
 
 
@@ -73,11 +73,11 @@ def test_failed_run_is_recorded_with_its_last_lines(finished: Path) -> None:
 def test_finished_runs_are_skipped_and_other_settings_refused(finished: Path, dataset: Path) -> None:
     written = (finished / "small" / "plain" / "seed0" / "run.json").stat().st_mtime_ns
     study = finished.parent / "small.json"
-    said = finish(command(study, dataset, finished, "--epochs", 2, "--variants", "plain"))
-    assert "1 of 1 runs are finished already" in said
+    printed = finish(command(study, dataset, finished, "--epochs", 2, "--variants", "plain"))
+    assert "1 of 1 runs are finished already" in printed
     assert (finished / "small" / "plain" / "seed0" / "run.json").stat().st_mtime_ns == written
-    said = finish(command(study, dataset, finished, "--epochs", 3, "--variants", "plain"), code=1)
-    assert "has max_epochs 2, but it is to be 3" in said
+    printed = finish(command(study, dataset, finished, "--epochs", 3, "--variants", "plain"), code=1)
+    assert "has max_epochs 2, but it is to be 3" in printed
 
 
 def test_mlflow_has_each_run_once(finished: Path, dataset: Path) -> None:
@@ -127,13 +127,13 @@ def test_ctrl_c_ends_cleanly_and_two_batches_share_the_work(dataset: Path, tmp_p
     process = start(arguments)
     wait_until(lambda: read_history(output / "small" / "plain" / "seed0"), process)
     second = start([*arguments, "--variants", "plain"])
-    said = second.communicate(timeout=300)[0]
+    printed = second.communicate(timeout=300)[0]
     assert second.returncode == 1
-    assert "is being run by another batch" in said
+    assert "is being run by another batch" in printed
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=120)[0]
-    assert "Traceback" not in said
+    printed = process.communicate(timeout=120)[0]
+    assert "Traceback" not in printed
     assert process.returncode != 0
     assert status(output, "plain") == "interrupted"
     assert not is_locked(output / "small" / "plain" / ".seed0.lock")

@@ -21,9 +21,9 @@ def test_every_training_image_is_scored_by_a_training_without_it(tmp_path: Path)
     (dataset / "datalist.json").write_text(json.dumps({**content, "folds": [ids[::2], ids[1::2]]}))
     overrides = [word for name, value in STUDY["overrides"].items() for word in (f"--{name}", value)]
     words = ["--bundle", "lesion_unet", "--folds", 2, "--epochs", 1, *overrides]
-    said = finish(command(Path("cross_validation"), dataset, tmp_path / "runs", *words))
+    printed = finish(command(Path("cross_validation"), dataset, tmp_path / "runs", *words))
     folder = tmp_path / "runs" / "cross_validation_lesion_unet"
-    assert f"scores of every image by the training without its fold: {folder / 'out_of_fold.csv'}" in said
+    assert f"scores of every image by the training without its fold: {folder / 'out_of_fold.csv'}" in printed
     table = read_table(folder / "out_of_fold.csv")
     assert sorted(table["id"]) == sorted(ids)
     for fold, rows in table.groupby("fold"):

@@ -94,4 +94,4 @@ def test_places_of_sixteen_processors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(executors, "_processors", lambda: 16)
-    assert executors.places(device, cpus, gpus) == environments
+    assert executors.environments(device, cpus, gpus) == environments

@@ -49,15 +49,15 @@ def test_a_killed_node_loses_nothing(cluster: Any, tmp_path: Path) -> None:
         victim = next(iter(cluster.worker_nodes))
         cluster.remove_node(victim, allow_graceful=False)
         cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-        said = process.communicate(timeout=500)[0]
+        printed = process.communicate(timeout=500)[0]
     finally:
         process.kill()
-    assert process.returncode == 0, said
+    assert process.returncode == 0, printed
     assert max(before) < EPOCHS, "the node was killed too late to prove anything"
     resumed = 0
     for folder in folders:
         record = read_record(folder)
-        assert record["status"] == "finished", said
+        assert record["status"] == "finished", printed
         assert [row["epoch"] for row in read_history(folder)] == list(range(1, EPOCHS + 1))
         log = (folder / "logs" / "training.log").read_text()
         assert log.count(": loss ") <= EPOCHS + 1  # the epoch at hand, at most, was trained twice

@@ -16,8 +16,8 @@ from PIL import Image
 
 from dermaseg_monai.datasets import prepare
 from dermaseg_monai.datasets.phantoms import write_phantoms
+from dermaseg_monai.studies.report.metrics import metric_label
 from dermaseg_monai.studies.report.page import differences
-from dermaseg_monai.studies.report.plots import metric_label
 from dermaseg_monai.studies.report.report import report_study
 from dermaseg_monai.studies.results import collect
 from dermaseg_monai.utils.errors import InputError
@@ -88,8 +88,10 @@ def test_config_differences(work) -> None:
     content["seed"] = 1
     content["train"]["handlers"][0]["extra"] = None
     train.write_text(json.dumps(content))
-    found = {entry.id: (entry.files, entry.baseline, entry.variant) for entry in differences(other, baseline)}
-    assert found == {
+    actual = {
+        entry.id: (entry.files, entry.baseline, entry.variant) for entry in differences(other, baseline)
+    }
+    assert actual == {
         "loss": (("train",), '{"_target_": "losses.dice"}', '{"_target_": "losses.tversky"}'),
         "optimizer#lr": (("train",), '"@learning_rate"', "0.5"),
         "train#handlers#0#extra": (("train",), None, "null"),

@@ -24,15 +24,15 @@ def edit(path: Path, **changes: object) -> None:
 
 
 def test_a_whole_study(study) -> None:
-    found = collect("loss", study.parent)
-    assert [(run.variant, run.seed) for run in found.runs] == [
+    actual = collect("loss", study.parent)
+    assert [(run.variant, run.seed) for run in actual.runs] == [
         (variant, seed) for variant in ("dice", "tversky", "focal_tversky", "jaccard") for seed in (0, 1)
     ]
-    assert found.missing == ()
-    assert found.images == [f"ISIC_900000{n}" for n in range(6)]
-    assert found.of("dice")[1].folder == study / "dice" / "seed1"
-    assert len(found.runs[0].history) == 20
-    assert found.variants[1].title == "Cross-entropy + Tversky"
+    assert actual.missing == ()
+    assert actual.images == [f"ISIC_900000{n}" for n in range(6)]
+    assert actual.of("dice")[1].folder == study / "dice" / "seed1"
+    assert len(actual.runs[0].history) == 20
+    assert actual.variants[1].title == "Cross-entropy + Tversky"
 
 
 def test_what_is_missing_is_named_with_its_reason(study) -> None:
@@ -45,9 +45,9 @@ def test_what_is_missing_is_named_with_its_reason(study) -> None:
     scores = study / "jaccard" / "seed0" / "evaluation" / "metrics.csv"
     pd.read_csv(scores).drop(columns="dice").to_csv(scores, index=False)
     (study / "jaccard" / "seed1" / "evaluation" / "metrics.csv").write_text("id,dice,jaccard\nx,0.5,\n")
-    found = collect("loss", study.parent)
-    assert [(run.variant, run.seed) for run in found.runs] == [("dice", 0)]
-    assert [(entry.variant, entry.seed, entry.why) for entry in found.missing] == [
+    actual = collect("loss", study.parent)
+    assert [(run.variant, run.seed) for run in actual.runs] == [("dice", 0)]
+    assert [(entry.variant, entry.seed, entry.why) for entry in actual.missing] == [
         ("dice", 1, "failed: CUDA out of memory"),
         ("tversky", 0, "interrupted"),
         ("tversky", 1, "not started"),
@@ -56,7 +56,7 @@ def test_what_is_missing_is_named_with_its_reason(study) -> None:
         ("jaccard", 0, "metrics.csv has no column dice"),
         ("jaccard", 1, "metrics.csv is damaged"),
     ]
-    assert [variant.name for variant in found.scored()] == ["dice"]
+    assert [variant.name for variant in actual.scored()] == ["dice"]
 
 
 def test_a_run_that_somebody_is_at_is_running(study) -> None:
@@ -70,9 +70,9 @@ def test_numeric_ids_stay_text_and_rows_are_put_in_order(study) -> None:
     for scores in study.glob("*/seed*/evaluation/metrics.csv"):
         table = pd.read_csv(scores)
         table.assign(id=["003", "001", "002", "010", "009", "004"]).to_csv(scores, index=False)
-    found = collect("loss", study.parent)
-    assert found.images == ["001", "002", "003", "004", "009", "010"]
-    assert list(found.runs[0].scores["id"]) == found.images
+    actual = collect("loss", study.parent)
+    assert actual.images == ["001", "002", "003", "004", "009", "010"]
+    assert list(actual.runs[0].scores["id"]) == actual.images
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_interval_of_a_ratio_of_sums_is_scipys() -> None:
 def test_coverage_of_the_paired_interval(difference) -> None:
     """About 95 % of the intervals hold the true difference, and p below 0.05 means that one leaves 0 out."""
     rng = np.random.default_rng(11)
-    trials, held, found = 500, 0, 0
+    trials, held, actual = 500, 0, 0
     for trial in range(trials):
         images = rng.beta(8, 2, 200)
         first, second = (images + rng.normal(shift, 0.06, (3, 200)) for shift in (0.0, difference))
@@ -98,14 +98,14 @@ def test_coverage_of_the_paired_interval(difference) -> None:
         low, high = interval(draws[:, 1] - draws[:, 0])
         held += low <= difference <= high
         p = bootstrap_p(draws[:, 1] - draws[:, 0])
-        found += p < 0.05
+        actual += p < 0.05
         if abs(p - 0.05) > 0.01:
             assert (p < 0.05) == (not low <= 0 <= high)
     assert 0.925 < held / trials < 0.97  # of 3,000 trials, 0.944; of so few, 0.01 either way
     if difference == 0:
-        assert found / trials < 0.075
+        assert actual / trials < 0.075
     else:
-        assert found / trials > 0.8
+        assert actual / trials > 0.8
 
 
 def test_same_scores_are_no_difference() -> None:

@@ -170,15 +170,15 @@ ENDLESS = {"max_epochs": 10**6}
 def test_what_would_not_end_in_time_is_left_for_the_next_command(tmp_path: Path) -> None:
     dataset, output = write_dataset(tmp_path / "discs"), tmp_path / "runs"
     variants = {"plain": {"max_epochs": 2}, "endless": ENDLESS}
-    said = finish(
+    printed = finish(
         command(write_file(tmp_path, variants=variants, seeds=[0, 1]), dataset, output, "--minutes", 20),
         code=1,
     )
-    assert "small/endless/seed0 is not started: it takes about" in said
-    assert "by runs of the same bundle" in said
-    assert "small: 2 of 4 runs are finished" in said
-    assert "not started, for lack of time: small/endless/seed0, small/endless/seed1\n" in said
-    assert said.endswith("run the same command again to go on.\n")
+    assert "small/endless/seed0 is not started: it takes about" in printed
+    assert "by runs of the same bundle" in printed
+    assert "small: 2 of 4 runs are finished" in printed
+    assert "not started, for lack of time: small/endless/seed0, small/endless/seed1\n" in printed
+    assert printed.endswith("run the same command again to go on.\n")
     assert [status(output, "plain", seed) for seed in (0, 1)] == ["finished", "finished"]
     assert not (output / "small" / "endless" / "seed0").exists()
 
@@ -191,12 +191,12 @@ def test_runs_side_by_side_are_interrupted_when_the_time_is_over(executor: str, 
     study = write_file(tmp_path, variants={"endless": ENDLESS}, seeds=[0, 1, 2])
     words = ["--executor", executor, "--cpus_per_run", (os.cpu_count() or 1) / 2]
     begin = time.monotonic()
-    said = finish(command(study, dataset, output, *words, "--minutes", 0.75), code=1)
+    printed = finish(command(study, dataset, output, *words, "--minutes", 0.75), code=1)
     # far from the twenty minutes of an endless run; Python and Ray take their time to start and end on slow machines
     assert time.monotonic() - begin < 45 + 240
-    assert "small: 0 of 3 runs are finished" in said
-    assert "  interrupted: small/endless/seed0, small/endless/seed1\n" in said
-    assert "small/endless/seed2 is not started: the time is over" in said
+    assert "small: 0 of 3 runs are finished" in printed
+    assert "  interrupted: small/endless/seed0, small/endless/seed1\n" in printed
+    assert "small/endless/seed2 is not started: the time is over" in printed
     for seed in (0, 1):
         folder = output / "small" / "endless" / f"seed{seed}"
         assert read_record(folder)["status"] == "interrupted"

@@ -59,11 +59,11 @@ def finish(arguments: list[str], code: int = 0) -> str:
     """Run a batch to its end, which must have this exit code; gives what was said."""
     process = start(arguments)
     try:
-        said = process.communicate(timeout=500)[0]
+        printed = process.communicate(timeout=500)[0]
     finally:
         process.kill()
-    assert process.returncode == code, said
-    return said
+    assert process.returncode == code, printed
+    return printed
 
 
 def wait_until(condition: Any, process: subprocess.Popen | None = None, seconds: float = 300) -> None:

@@ -48,26 +48,26 @@ def process(number: int, folder: str) -> None:
     network.num_batches_tracked += 10 * (1 + number)
     share_buffers(network)
     wrapped = torch.nn.parallel.DistributedDataParallel(network)
-    found = {
+    actual = {
         "place": (rank(), world_size()),
         "gathered": gather_objects([f"of {number}"] * (2 - number)),
         "unwrapped": unwrapped(wrapped) is network,
         "too few": too_few(),
         "buffers": [buffer.tolist() for buffer in network.buffers()],
     }
-    torch.save(found, Path(folder) / f"{number}.pt")
+    torch.save(actual, Path(folder) / f"{number}.pt")
     dist.destroy_process_group()
 
 
 def test_two_processes(tmp_path: Path) -> None:
     run_together(process, tmp_path)
     for number in range(2):
-        found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
-        assert found["place"] == (number, 2)
-        assert found["gathered"] == ["of 0", "of 0", "of 1"]
-        assert found["unwrapped"]
-        assert found["too few"] == "1 images are too few for 2 processes; start at most 1 of them."
-        assert found["buffers"] == [[1, 1], [1, 1], 10]
+        actual = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        assert actual["place"] == (number, 2)
+        assert actual["gathered"] == ["of 0", "of 0", "of 1"]
+        assert actual["unwrapped"]
+        assert actual["too few"] == "1 images are too few for 2 processes; start at most 1 of them."
+        assert actual["buffers"] == [[1, 1], [1, 1], 10]
 
 
 def test_batch_norms_are_synchronised() -> None:

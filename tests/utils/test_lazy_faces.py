@@ -37,9 +37,9 @@ MODULES = {
 def run(code: str, folder: Path) -> str:
     """What a program prints that finds packages in ``folder``."""
     program = f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.strip()
 
 
 def write_toys(folder: Path) -> None:
@@ -60,12 +60,14 @@ def test_a_face_imports_only_what_it_uses_itself(tmp_path: Path) -> None:
 
 def test_names_are_what_they_are_without(tmp_path: Path) -> None:
     write_toys(tmp_path)
-    told = "from toys import finish, bright; import toys.echo; print([toys.NEXT, toys.end(), finish(), bright"
-    told += ", toys.echo(), toys.tools.size, toys.depth, toys.deep.depth, toys.join is not None"
-    told += ", hasattr(toys, 'dark'), hasattr(toys, 'none')])"
-    eagerly = run("import toys; " + told, tmp_path)
+    stated = (
+        "from toys import finish, bright; import toys.echo; print([toys.NEXT, toys.end(), finish(), bright"
+    )
+    stated += ", toys.echo(), toys.tools.size, toys.depth, toys.deep.depth, toys.join is not None"
+    stated += ", hasattr(toys, 'dark'), hasattr(toys, 'none')])"
+    eagerly = run("import toys; " + stated, tmp_path)
     assert eagerly == "[2, 'finished', 'finished', 'bright', 'heard', 3, 9, 9, True, False, False]"
-    assert run(LAZILY + told, tmp_path) == eagerly
+    assert run(LAZILY + stated, tmp_path) == eagerly
 
 
 def test_one_photo_costs_no_imports_for_other_ends(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ find = Locator().get_component_module_name
 print([find("Compose"), find("monai.networks.nets.UNet"), find("HighResNet")])
 """
     code = f"exec({code!r})"
-    *_, imported, found = run(code, tmp_path).splitlines()
+    *_, imported, actual = run(code, tmp_path).splitlines()
     assert (tmp_path / "out" / "skin_segmentation.png").is_file()
     assert imported == "[]"
-    assert found == "['monai.transforms.compose', None, 'monai.networks.nets.highresnet']"
+    assert actual == "['monai.transforms.compose', None, 'monai.networks.nets.highresnet']"

@@ -9,22 +9,23 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 import dermaseg_monai
 from dermaseg_monai.metrics import lower_is_better
+from dermaseg_monai.studies.report.metrics import SIGNIFICANT, best_of, image_metric, metric_label
 from dermaseg_monai.studies.report.panels import Panel, legend
-from dermaseg_monai.studies.report.plots import SIGNIFICANT, Plot, best_of, image_metric, metric_label
-from dermaseg_monai.studies.results import Run, StudyRuns
+from dermaseg_monai.studies.report.plots import Plot
+from dermaseg_monai.studies.results import FinishedRun, StudyRuns
 from dermaseg_monai.studies.statistics import RESAMPLES, Analysis, rows_of
+from dermaseg_monai.utils.templates import page_template
 
 _TEMPLATES = resources.files("dermaseg_monai.studies.report") / "templates"
 _CONFIGS = ("train", "inference", "evaluate")
@@ -55,25 +56,27 @@ def headline(study: StudyRuns, analysis: Analysis) -> list[str]:
     titles = {variant.name: variant.title for variant in study.variants}
     label = metric_label(study.metric)
     best = best_of(rows_of(analysis.summary, study.metric))
-    place = "lowest" if lower_is_better(study.metric) else "highest"
-    said = [
-        f"{best['title']} scores {place}: {label} {best['mean']:.4f}, 95 % interval {best['low']:.4f} to "
+    extreme = "lowest" if lower_is_better(study.metric) else "highest"
+    sentences = [
+        f"{best['title']} scores {extreme}: {label} {best['mean']:.4f}, 95 % interval {best['low']:.4f} to "
         f"{best['high']:.4f}."
     ]
     paired = rows_of(analysis.paired, study.metric)
     if not paired:
-        said.append("Nothing can be compared: the baseline, or every other variant, has no finished run.")
-        return said
-    found = Counter(verdict(row) for row in paired)
-    said.append(
-        f"Of {len(paired)} compared with {titles[study.baseline]}, {found['better']} clearly better, "
-        f"{found['worse']} clearly worse, {found['not told apart']} not told apart."
+        sentences.append(
+            "Nothing can be compared: the baseline, or every other variant, has no finished run."
+        )
+        return sentences
+    verdicts = Counter(verdict(row) for row in paired)
+    sentences.append(
+        f"Of {len(paired)} compared with {titles[study.baseline]}, {verdicts['better']} clearly better, "
+        f"{verdicts['worse']} clearly worse, {verdicts['not told apart']} not told apart."
     )
     if study.trained and min(len(study.of(variant.name)) for variant in study.scored()) == 1:
-        said.append(
+        sentences.append(
             "Variants with one seed do not show how much of a difference is the luck of one training."
         )
-    return said
+    return sentences
 
 
 def verdict(row: Mapping[str, Any] | pd.Series) -> str:
@@ -83,7 +86,7 @@ def verdict(row: Mapping[str, Any] | pd.Series) -> str:
     return "better" if (row["difference"] > 0) != lower_is_better(row["metric"]) else "worse"
 
 
-def differences(run: Run, baseline: Run) -> list[Difference]:
+def differences(run: FinishedRun, baseline: FinishedRun) -> list[Difference]:
     """Compare the configs of two runs, id by id.
 
     Args:
@@ -93,13 +96,13 @@ def differences(run: Run, baseline: Run) -> list[Difference]:
     Returns:
         Where they differ, apart from folders and seeds; components of another class are given as a whole.
     """
-    found: dict[tuple[str, str | None, str | None], list[str]] = {}
+    files_with: dict[tuple[str, str | None, str | None], list[str]] = {}
     for name in _CONFIGS:
         old, new = (_config(folder, name) for folder in (baseline.folder, run.folder))
         for identifier, before, after in _compared(old, new):
             if identifier.split("#")[0] not in _PLACES:
-                found.setdefault((identifier, _shown(before), _shown(after)), []).append(name)
-    return [Difference(key[0], tuple(files), *key[1:]) for key, files in found.items()]
+                files_with.setdefault((identifier, _shown(before), _shown(after)), []).append(name)
+    return [Difference(key[0], tuple(files), *key[1:]) for key, files in files_with.items()]
 
 
 def render_page(
@@ -131,7 +134,7 @@ def render_page(
         if references and variant.name != study.baseline:
             reference = references.get(run.seed) or next(iter(references.values()))
             changes.append((variant, differences(run, reference)))
-    return page_template((_TEMPLATES / "study.html.j2").read_text(encoding="utf-8")).render(
+    return report_template((_TEMPLATES / "study.html.j2").read_text(encoding="utf-8")).render(
         study=study,
         titles=titles,
         headline=headline(study, analysis),
@@ -182,10 +185,10 @@ def _table(study: StudyRuns, analysis: Analysis, metric: str) -> dict[str, Any]:
     return {"name": metric, "label": metric_label(metric), "main": metric == study.metric, "rows": rows}
 
 
-def _run(run: Run, folder: Path) -> dict[str, Any]:
-    place = os.path.relpath(run.folder.absolute(), folder.absolute()).replace(os.sep, "/")
+def _run(run: FinishedRun, folder: Path) -> dict[str, Any]:
+    relative = os.path.relpath(run.folder.absolute(), folder.absolute()).replace(os.sep, "/")
     files = {
-        name: quote(f"{place}/{file}")
+        name: quote(f"{relative}/{file}")
         for name, file in (
             ("per-image scores", "evaluation/metrics.csv"),
             ("summary", "evaluation/summary.json"),
@@ -199,8 +202,8 @@ def _run(run: Run, folder: Path) -> dict[str, Any]:
     return {
         "variant": run.variant,
         "seed": run.seed,
-        "place": place,
-        "link": quote(place),
+        "place": relative,
+        "link": quote(relative),
         "files": files,
         "minutes": float(record.get("minutes") or math.nan),
         "epochs": record.get("epochs"),
@@ -233,9 +236,9 @@ def _compared(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]
     else:
         return [(prefix, old, new)]
     return [
-        found
+        difference
         for key, before, after in pairs
-        for found in _compared(before, after, f"{prefix}#{key}" if prefix else key)
+        for difference in _compared(before, after, f"{prefix}#{key}" if prefix else key)
     ]
 
 
@@ -298,11 +301,6 @@ def page_parts() -> dict[str, Markup]:
     }
 
 
-@cache
-def page_template(text: str) -> Template:
+def report_template(text: str) -> Template:
     """A page's template, with the project's formats of numbers."""
-    environment = Environment(
-        undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= FORMATS | {"unbroken": _unbroken}
-    return environment.from_string(text)
+    return page_template(text, FORMATS | {"unbroken": _unbroken})

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from dermaseg_monai.bundle.folder import BundleFolder
-from dermaseg_monai.data import load_datalist
+from dermaseg_monai.data import load_datalist, read_labels
 from dermaseg_monai.datasets import ATTRIBUTES
 from dermaseg_monai.image_files import read_mask, read_photo
-from dermaseg_monai.studies.report.plots import image_metric
-from dermaseg_monai.studies.results import Run, StudyRuns
+from dermaseg_monai.studies.report.metrics import image_metric
+from dermaseg_monai.studies.results import FinishedRun, StudyRuns
 from dermaseg_monai.studies.statistics import Analysis
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import stem_of
@@ -86,16 +86,16 @@ def panels(study: StudyRuns, analysis: Analysis, dataset_dir: str | os.PathLike[
         folders = {
             title: _masks(run, items, study.task, Path(scratch) / run.variant) for title, run in shown.items()
         }
-        found = []
+        drawn = []
         for item in items:
             photo = read_photo(item["image"])
-            tiles = [Tile("ground truth", None, _tile(photo, _truth(item), None, study.task))]
+            tiles = [Tile("ground truth", None, _tile(photo, read_labels(item), None, study.task))]
             for title, run in shown.items():
                 saved = _saved(folders[title], item, study.task)
-                jpeg = _tile(photo, _truth(item), saved, study.task)
+                jpeg = _tile(photo, read_labels(item), saved, study.task)
                 tiles.append(Tile(title, _score(run, item["id"], study), jpeg))
-            found.append(Panel(item["id"], float(spread[item["id"]]), tiles))
-    return found
+            drawn.append(Panel(item["id"], float(spread[item["id"]]), tiles))
+    return drawn
 
 
 def legend(task: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ def _items(study: StudyRuns, ids: list[str], dataset_dir: str | os.PathLike[str]
     return [known[name] for name in ids]
 
 
-def _masks(run: Run, items: list[dict[str, Any]], task: str, scratch: Path) -> Path:
+def _masks(run: FinishedRun, items: list[dict[str, Any]], task: str, scratch: Path) -> Path:
     """The folder with the masks of these images."""
     folder = run.folder / "evaluation" / "masks"
     if not all(path.is_file() for item in items for path in _paths(folder, item, task)):
@@ -139,11 +139,6 @@ def _saved(folder: Path, item: dict[str, Any], task: str) -> np.ndarray:
     return np.stack([read_mask(path) for path in _paths(folder, item, task)])
 
 
-def _truth(item: dict[str, Any]) -> np.ndarray:
-    label = item["label"]
-    return np.stack([read_mask(path) for path in ([label] if isinstance(label, str) else label)])
-
-
 def _tile(photo: np.ndarray, truth: np.ndarray, saved: np.ndarray | None, task: str) -> bytes:
     """A lesion with both outlines; attributes either as they are or as they were found."""
     if task == "attribute":
@@ -158,7 +153,7 @@ def _tile(photo: np.ndarray, truth: np.ndarray, saved: np.ndarray | None, task: 
     return stream.getvalue()
 
 
-def _score(run: Run, image: str, study: StudyRuns) -> float:
+def _score(run: FinishedRun, image: str, study: StudyRuns) -> float:
     rows = run.scores[run.scores["id"] == image]
     if study.task == "lesion":
         return float(rows[image_metric(study)].iloc[0])

@@ -1,4 +1,4 @@
-"""Everything that ``dermaseg study report`` writes."""
+"""Report of a study: everything that ``dermaseg study report`` writes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from dermaseg_monai.bundle.folder import BundleFolder
+from dermaseg_monai.studies.report.metrics import metric_label
 from dermaseg_monai.studies.report.page import FORMATS, headline, render_page, verdict
 from dermaseg_monai.studies.report.panels import panels
-from dermaseg_monai.studies.report.plots import metric_label, plots
-from dermaseg_monai.studies.results import Run, StudyRuns, collect
+from dermaseg_monai.studies.report.plots import plots
+from dermaseg_monai.studies.results import FinishedRun, StudyRuns, collect
 from dermaseg_monai.studies.statistics import RESAMPLES, Analysis, analyse, rows_of
 from dermaseg_monai.utils.files import write_text
 
@@ -69,7 +70,7 @@ def report_study(
     return page
 
 
-def _parameters(run: Run) -> float:
+def _parameters(run: FinishedRun) -> float:
     """Trainable parameters of a run's network; NaN where the run has no inference.json."""
     if not (run.folder / "configs" / "inference.json").is_file():
         return np.nan
