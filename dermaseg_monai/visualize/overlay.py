@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dermaseg_monai.utils.files import stem_of, write_jpeg
 from dermaseg_monai.utils.tensors import plain
-from dermaseg_monai.visualize.colours import COLOURS, PREDICTION_COLOUR
+from dermaseg_monai.visualize.colours import COLOURS, OUTLINE_COLOURS, PREDICTION_COLOUR
 
 LONGEST_SIDE = 1600
 """Pixels to which larger photos are reduced; an overlay is for looking at."""
@@ -46,7 +46,8 @@ class KeepPhotod(MapTransform):
 class SaveOverlayd(MapTransform):
     """Write the photo of :class:`KeepPhotod` with the outlines of its masks, as ``<stem>.jpg``.
 
-    Five masks are those of the attributes, each in its colour.
+    Five masks are those of the attributes, each in its colour. Where an item has ``outlines``, of
+    :class:`~dermaseg_monai.transforms.InnerOuterd`, the inner and the outer one are drawn beside the lesion's own.
 
     Args:
         keys: masks (C, H, W), uint8 of 0 and 1, whose ``meta`` holds the photo's path as ``filename_or_obj``.
@@ -71,6 +72,9 @@ class SaveOverlayd(MapTransform):
             path = self.output_dir / f"{stem_of(items[key].meta['filename_or_obj'])}.jpg"
             if len(masks) == len(COLOURS):
                 draw_overlay(photo, masks, path, COLOURS)
+            elif "outlines" in items:
+                around = np.concatenate([plain(items["outlines"]).numpy(), masks])
+                draw_overlay(photo, around, path, {**OUTLINE_COLOURS, "lesion": PREDICTION_COLOUR})
             else:
                 draw_overlay(photo, masks[0], path)
         return items
