@@ -1,5 +1,7 @@
 """Facts about the ISIC 2018 files: names, addresses, checksums, near-duplicates.
 
+What fetches them is ``download.py``, what makes a dataset of them ``prepare.py``.
+
 Reference: Codella et al., "Skin Lesion Analysis Toward Melanoma Detection 2018" (arXiv:1902.03368) and
 Tschandl et al., "The HAM10000 dataset" (doi:10.1038/sdata.2018.161); the archives are listed at
 https://challenge.isic-archive.com/data/#2018.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dermaseg_monai.handlers.attribute_scores import AttributeScores
+from dermaseg_monai.handlers.attribute_thresholds import FitThresholds, stored_thresholds
 from dermaseg_monai.handlers.early_stop import EarlyStop
 from dermaseg_monai.handlers.epoch_seed import EpochSeed
 from dermaseg_monai.handlers.evaluation_report import EvaluationReport
@@ -17,7 +18,6 @@ from dermaseg_monai.handlers.metrics import (
 from dermaseg_monai.handlers.prediction_table import PredictionTable
 from dermaseg_monai.handlers.resumable_checkpoint import ResumableCheckpoint
 from dermaseg_monai.handlers.step_events import StepEvents
-from dermaseg_monai.handlers.thresholds import FitThresholds, stored_thresholds
 from dermaseg_monai.handlers.training_log import TrainingLog
 from dermaseg_monai.handlers.training_report import TrainingReport
 from dermaseg_monai.handlers.uncertainty_report import UncertaintyReport

@@ -9,15 +9,15 @@ import torch
 from ignite.metrics import Metric
 from monai.handlers import IgniteMetricHandler
 
-from dermaseg_monai.metrics.auc import CURVES, ScoreHistogram
-from dermaseg_monai.metrics.masks import MODES, prediction_masks
-from dermaseg_monai.metrics.segmentation import SegmentationMetric
-from dermaseg_monai.metrics.thresholds import (
+from dermaseg_monai.metrics.attribute_thresholds import (
     THRESHOLDS,
     best_thresholds,
     probability_histogram,
     scores_at,
 )
+from dermaseg_monai.metrics.auc import CURVES, ScoreHistogram
+from dermaseg_monai.metrics.masks import MODES, prediction_masks
+from dermaseg_monai.metrics.segmentation import SegmentationMetric
 from dermaseg_monai.utils.distributed import gather_objects
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.modes import check_mode

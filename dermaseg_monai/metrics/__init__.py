@@ -11,6 +11,14 @@ from dermaseg_monai.metrics.aggregates import (
     pooled_micro,
     present_mean,
 )
+from dermaseg_monai.metrics.attribute_thresholds import (
+    OBJECTIVES,
+    THRESHOLDS,
+    best_thresholds,
+    counts_at_thresholds,
+    probability_histogram,
+    scores_at,
+)
 from dermaseg_monai.metrics.auc import (
     CURVES,
     ScoreHistogram,
@@ -44,14 +52,6 @@ from dermaseg_monai.metrics.reductions import (
     threshold_jaccard,
 )
 from dermaseg_monai.metrics.segmentation import SegmentationMetric
-from dermaseg_monai.metrics.thresholds import (
-    OBJECTIVES,
-    THRESHOLDS,
-    best_thresholds,
-    counts_at_thresholds,
-    probability_histogram,
-    scores_at,
-)
 
 __all__ = [
     "BOUNDARY_METRICS",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dermaseg_monai.bundle.published_weights import CHECKPOINTS, Checkpoint, get_checkpoint
 from dermaseg_monai.sam.architecture import ARCHITECTURES, build_sam
 from dermaseg_monai.sam.cache import EmbeddingCache
-from dermaseg_monai.sam.clicks import click_through, clicks_needed, corrective_click
 from dermaseg_monai.sam.comparison import PromptComparison, format_table
 from dermaseg_monai.sam.evaluator import PromptEvaluator
 from dermaseg_monai.sam.export import export_onnx
@@ -27,6 +26,7 @@ from dermaseg_monai.sam.preprocess import PREPROCESSING, MedSamPreprocessd, SamP
 from dermaseg_monai.sam.prompt import KINDS, Prompt, input_prompts
 from dermaseg_monai.sam.prompts_file import read_prompts
 from dermaseg_monai.sam.session import PromptSession
+from dermaseg_monai.sam.simulated_clicks import click_through, clicks_needed, corrective_click
 from dermaseg_monai.sam.sources import SOURCES, BundlePredictor, Promptd, PromptSource, SavedMasks
 from dermaseg_monai.sam.weights import best_weights, load_checkpoint
 

@@ -17,10 +17,10 @@ from tqdm import tqdm
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.sam.cache import EmbeddingCache
-from dermaseg_monai.sam.clicks import click_through, clicks_needed
 from dermaseg_monai.sam.from_mask import box_of_mask, prompt_from_mask
 from dermaseg_monai.sam.prompt import KINDS, Point, Prompt
 from dermaseg_monai.sam.session import PromptSession
+from dermaseg_monai.sam.simulated_clicks import click_through, clicks_needed
 from dermaseg_monai.sam.sources import PromptSource, predicted_mask
 from dermaseg_monai.utils.errors import InputError, OutputError, find_input_error
 from dermaseg_monai.utils.files import atomic_path, write_text

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.sam import box_of_mask
-from dermaseg_monai.sam.clicks import corrective_click
+from dermaseg_monai.sam.simulated_clicks import corrective_click
 from tests.monai_label.server import Server, serving
 from tests.sam.helpers import two_discs
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from dermaseg_monai.sam.clicks import click_through, clicks_needed, corrective_click
+from dermaseg_monai.sam.simulated_clicks import click_through, clicks_needed, corrective_click
 
 
 def square(top: int, left: int, side: int) -> np.ndarray:
