@@ -59,13 +59,13 @@ def evaluate_masks(
     """
     items = load_datalist(dataset_dir, section, task)
     files = find_masks(masks, items, section, task)
-    settings: dict[str, Any] = {"masks": str(masks), "section": section}
     scale: dict[str, Any] = {"surface_tolerance": surface_tolerance, "pixels_per_mm": pixels_per_mm}
+    settings: dict[str, Any] = {"masks": str(masks), "section": section, **scale}
 
     def score(item: dict[str, Any]) -> list[dict[str, Any]]:
         pred, label = (torch.from_numpy(mask) for mask in read_pair(item, files[item["id"]]))
         rows = (
-            score_attributes(pred, label, ATTRIBUTES)
+            score_attributes(pred, label, ATTRIBUTES, **scale)
             if task == "attribute"
             else [score_lesion(pred, label, **scale)]
         )
@@ -76,7 +76,7 @@ def evaluate_masks(
         rows = [row for rows in tqdm(scored, total=len(items), unit="mask", disable=None) for row in rows]
     if task == "attribute":
         return write_attribute_scores(rows, Path(output_dir), [], settings, ATTRIBUTES, {})
-    return write_lesion_scores(rows, Path(output_dir), [], settings | scale)
+    return write_lesion_scores(rows, Path(output_dir), [], settings)
 
 
 def find_masks(

@@ -16,15 +16,20 @@ from ignite.engine import Events
 
 from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.metrics import (
+    BOUNDARY_METRICS,
+    BOUNDARY_METRICS_MM,
     COUNT_NAMES,
     CURVES,
     METRICS,
     ScoreHistogram,
     aggregate,
+    boundary_scores,
     confusion_counts,
 )
+from dermaseg_monai.metrics.boundary import TOLERANCE
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
+from dermaseg_monai.utils.tensors import plain
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +40,17 @@ _OVERLAP = ("jaccard", "dice")
 class AttributeScores:
     """Ignite handler that scores attribute masks at their own size (ISIC 2018 Task 2).
 
-    Writes ``<output_dir>/metrics.csv``, a row per image and attribute: the four counts in pixels and the
-    scores made of them. ``<output_dir>/summary.json`` holds for each attribute, and as ``macro`` their mean:
+    Writes ``<output_dir>/metrics.csv``, a row per image and attribute: the four counts in pixels, the scores made of
+    them, and the distances of the boundaries, empty where either mask is.
+    ``<output_dir>/summary.json`` holds for each attribute, and as ``macro`` their mean:
 
     - ``jaccard``, ``dice``: the official ones, of confusion matrices divided by their image's pixel count and
       summed over images;
     - ``pooled_jaccard``, ``pooled_dice``: of the plain sums of pixels, where large photos weigh more;
     - ``present_jaccard``, ``present_dice``: mean over the images that have the attribute;
+    - ``hd95``, ``assd`` and their shares of the diagonal: mean over the images where it is both there and found, since
+      there is no distance to nothing; ``surface_dice``: mean over the images where it is there or found, 0 where it is
+      only one of them (:func:`dermaseg_monai.metrics.boundary_scores` with ``empty="nan"``);
     - ``roc_auc``, ``average_precision``: over all pixels at the network's size (of an ensemble, or within a
       lesion: at the photo's), free of thresholds;
 
@@ -56,6 +65,8 @@ class AttributeScores:
         loader: where the photos come from; its failures are listed.
         settings: weights, section, thresholds and post-processing, to be named beside the scores.
         attributes: names of the channels.
+        surface_tolerance: of the surface Dice, a share of the photo's diagonal.
+        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
     """
 
     def __init__(
@@ -64,10 +75,13 @@ class AttributeScores:
         loader: PhotoLoader,
         settings: Mapping[str, Any],
         attributes: Sequence[str],
+        surface_tolerance: float = TOLERANCE,
+        pixels_per_mm: float | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.loader = loader
-        self.settings = dict(settings)
+        self.scale: dict[str, Any] = {"surface_tolerance": surface_tolerance, "pixels_per_mm": pixels_per_mm}
+        self.settings = dict(settings) | self.scale
         self.attributes = list(attributes)
         self.rows: list[dict[str, Any]] = []
         self.histogram = ScoreHistogram(len(self.attributes))
@@ -86,7 +100,7 @@ class AttributeScores:
         for item in engine.state.batch:
             self.histogram.update(item["logits"][None], item["label_fitted"][None])
             named = {name: item[name] for name in ("id", "folder") if name in item}
-            scores = score_attributes(item["pred"], item["label"], self.attributes)
+            scores = score_attributes(item["pred"], item["label"], self.attributes, **self.scale)
             self.rows += [named | row for row in scores]
 
     def _write(self, engine: Any) -> None:
@@ -107,7 +121,11 @@ class AttributeScores:
 
 
 def score_attributes(
-    prediction: torch.Tensor, target: torch.Tensor, attributes: Sequence[str]
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    attributes: Sequence[str],
+    surface_tolerance: float = TOLERANCE,
+    pixels_per_mm: float | None = None,
 ) -> list[dict[str, Any]]:
     """All scores of one photo's attribute masks.
 
@@ -115,19 +133,24 @@ def score_attributes(
         prediction: masks ``(C, H, W)`` of 0 and 1.
         target: masks of the same shape.
         attributes: names of the channels.
+        surface_tolerance: of the surface Dice, a share of the photo's diagonal.
+        pixels_per_mm: the scale, for distances in mm.
 
     Returns:
-        For each attribute its name, the four counts in pixels, and the scores made of them.
+        For each attribute its name, the four counts in pixels, the scores made of them, and those of
+        :func:`dermaseg_monai.metrics.boundary_scores`, NaN where a mask is empty.
 
     Raises:
-        InputError: the shapes differ.
+        InputError: the shapes differ, or an argument is out of range.
     """
     counts = confusion_counts(prediction[None], target[None])[0]
     scores = {name: METRICS[name](counts).tolist() for name in _PER_IMAGE}
+    predicted, true = (plain(masks).cpu().numpy() for masks in (prediction, target))
     return [
         {"attribute": attribute}
         | dict(zip(COUNT_NAMES, counts[channel].tolist(), strict=True))
         | {name: values[channel] for name, values in scores.items()}
+        | boundary_scores(predicted[channel], true[channel], surface_tolerance, pixels_per_mm, empty="nan")
         for channel, attribute in enumerate(attributes)
     ]
 
@@ -188,6 +211,9 @@ def _summary(
         columns[name] = aggregate(counts, name, "pooled_macro", per_channel=True)
         columns[f"pooled_{name}"] = METRICS[name](counts.sum(dim=0))
         columns[f"present_{name}"] = aggregate(counts, name, "present_mean", per_channel=True)
+    for name in (*BOUNDARY_METRICS, *BOUNDARY_METRICS_MM):
+        if name in table:
+            columns[name] = torch.tensor(table[name].to_numpy()).view(images, len(attributes)).nanmean(dim=0)
     columns |= curves
     present = ((counts[..., 0] + counts[..., 2]) > 0).sum(dim=0).tolist()
     return {

@@ -259,7 +259,9 @@ def _scores(path: Path, task: str) -> pd.DataFrame:
     lacking = [name for name in (*keys, *wanted) if name not in table]
     if lacking:
         raise _NoScoresError(f"{path.name} has no column {', '.join(lacking)}")
-    values = table[[name for name in (*COUNTS, *LESION_SCORES) if name in table]]
+    # an attribute's distances are empty where its masks are
+    scores = COUNTS if task == "attribute" else LESION_SCORES
+    values = table[[name for name in scores if name in table]]
     if table.empty or table.duplicated(keys).any() or values.isna().to_numpy().any():
         raise _NoScoresError(f"{path.name} is damaged")
     return table.sort_values(keys, ignore_index=True)
