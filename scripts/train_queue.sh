@@ -9,13 +9,13 @@
 set -euo pipefail
 
 data=$(realpath "$1")
-home=$(realpath "$(dirname "$0")/..")
-mkdir -p "${2:-$home/runs/queue}"
-queue=$(realpath "${2:-$home/runs/queue}")
-python=${PYTHON:-$home/.venv/bin/python}
+project=$(realpath "$(dirname "$0")/..")
+mkdir -p "${2:-$project/runs/queue}"
+queue=$(realpath "${2:-$project/runs/queue}")
+python=${PYTHON:-$project/.venv/bin/python}
 
-[ -e "$queue/commit" ] || git -C "$home" rev-parse HEAD > "$queue/commit"
-[ -e "$queue/clone" ] || git clone --quiet "$home" "$queue/clone"
+[ -e "$queue/commit" ] || git -C "$project" rev-parse HEAD > "$queue/commit"
+[ -e "$queue/clone" ] || git clone --quiet "$project" "$queue/clone"
 git -C "$queue/clone" checkout --quiet "$(cat "$queue/commit")"
 
 train() {
@@ -26,4 +26,4 @@ export -f train
 export data python PYTHONPATH=$queue/clone OMP_NUM_THREADS=1
 cores=$(env -u OMP_NUM_THREADS nproc)  # which heeds that variable
 cd "$queue"
-printf '%s\n' "$home"/scripts/trainings/*.json | xargs -P "$cores" -I {} bash -c 'train {}'
+printf '%s\n' "$project"/scripts/trainings/*.json | xargs -P "$cores" -I {} bash -c 'train {}'
