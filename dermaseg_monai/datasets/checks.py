@@ -168,8 +168,9 @@ def _place(content: Path | bytes, output: Path, name: str) -> FileStamp:
         else:
             crc = _copy(content, temporary)
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
     return stamp(output, name, crc)
 
 

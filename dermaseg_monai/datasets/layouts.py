@@ -199,7 +199,7 @@ def collect(layout: Layout, files: Iterable[SourceFile]) -> tuple[SortedFiles, l
             for name in sorted_files.get((section, "image"), {})
             if (short := _PHOTO_ENDING.sub("", name)) not in sorted_files[section, "image"]
         }
-        for (section, _), _ in entries
+        for section in layout.sections
     }
     for (section, kind), file in entries:
         if kind == "image":

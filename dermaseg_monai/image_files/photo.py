@@ -88,8 +88,8 @@ def open_photo(
     path = Path(path)
     if reduce_to is not None and reduce_to < 1:
         raise InputError(f"reduce_to is {reduce_to}, but photos can only be reduced to 1 pixel or more.")
-    with reading(path) as start:
-        if path.suffix.lower() in DICOM_SUFFIXES or is_dicom(start):
+    with reading(path):
+        if path.suffix.lower() in DICOM_SUFFIXES or is_dicom(first_bytes(path)):
             pixels = open_dicom(path, MAX_PIXELS if max_pixels is None else max_pixels).frame()
             height, width = pixels.shape[:2]
             return Photo(pixels, (height, width), (0.0, 0.0, float(height), float(width)))
@@ -145,23 +145,19 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[bytes]:
+def reading(path: Path) -> Iterator[None]:
     """Say in one sentence, led in by the path, why an image cannot be read.
-
-    Yields:
-        The file's first bytes.
 
     Raises:
         InputError: there is no such file, or decoding it in the block raised any error.
     """
     check_file(path)
-    start = first_bytes(path)
     try:
-        yield start
+        yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # decoders fail on damaged bytes in every way there is
-        raise InputError(f"{path}: {_unreadable(error, start)}") from error
+        raise InputError(f"{path}: {_unreadable(error, first_bytes(path))}") from error
 
 
 @contextmanager
