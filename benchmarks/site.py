@@ -33,8 +33,8 @@ from playwright.sync_api import Page, sync_playwright
 from dermaseg_monai.app.site import write_site
 from dermaseg_monai.data import list_photos
 from dermaseg_monai.datasets.phantoms import render_phantom
-from dermaseg_monai.inference.measurements import measure_lesion
 from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.transforms import read_mask
 
 BATCH = 25

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dermaseg_monai.app.models import MAX_PIXELS, Model, Prediction
 from dermaseg_monai.image_files import open_photo
-from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.transforms import encode_heatmap, encode_mask
 
 PREVIEW_SIDE = 1600

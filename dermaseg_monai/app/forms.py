@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.datastructures import FormData, UploadFile
 
 from dermaseg_monai.app.limits import MAX_PHOTO_BYTES, MAX_PHOTOS
-from dermaseg_monai.inference.measurements import checked_scale
+from dermaseg_monai.metrics.lesion_shape import checked_scale
 from dermaseg_monai.sam.prompt import Box, Point
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.flags import SWITCH_WORDS

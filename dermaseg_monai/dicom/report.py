@@ -29,7 +29,7 @@ from dermaseg_monai.dicom.algorithm import MANUFACTURER, Algorithm
 from dermaseg_monai.dicom.identity import derived_uid
 from dermaseg_monai.dicom.segmentation import instance_number, private_scheme, tracking_uid
 from dermaseg_monai.dicom.source import Source
-from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 
 SERIES_NUMBER = 9002
 
@@ -40,7 +40,7 @@ def make_report(
     """Report the measurements of a photo's masks.
 
     Of a lesion: area, greatest diameter, asymmetry and border irregularity, see
-    :mod:`dermaseg_monai.inference.measurements`; of an attribute: its area. In mm where the photo has pixel
+    :mod:`dermaseg_monai.metrics.lesion_shape`; of an attribute: its area. In mm where the photo has pixel
     spacing, otherwise in pixels.
 
     Args:

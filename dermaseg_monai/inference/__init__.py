@@ -1,1 +1,1 @@
-"""Prediction on photos, and what is measured of it."""
+"""Prediction on photos, and what makes it ready: calibration, 8-bit networks, audits of masks."""

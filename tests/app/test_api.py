@@ -18,7 +18,7 @@ from dermaseg_monai.app.limits import Limits, read_token
 from dermaseg_monai.app.models import Model
 from dermaseg_monai.app.server import build_app
 from dermaseg_monai.app.turns import BusyError, Turns
-from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.utils.errors import InputError
 from tests.datasets.layout import encode
 from tests.reliability.bad_files import SIZE, colours

@@ -21,8 +21,8 @@ from PIL import Image
 
 from dermaseg_monai.app.site import RUNTIME, write_site
 from dermaseg_monai.datasets.phantoms import render_phantom
-from dermaseg_monai.inference.measurements import measure_lesion
 from dermaseg_monai.inference.predict import predict
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.sam.session import PromptSession
 from tests.app.server import Served, served
 from tests.app.site import axe_source, npm_archive, static_server

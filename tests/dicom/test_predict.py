@@ -18,7 +18,7 @@ from dermaseg_monai.datasets.isic2018 import ATTRIBUTES
 from dermaseg_monai.dicom.extra import require_dicom
 from dermaseg_monai.dicom.predict import predict_dicom
 from dermaseg_monai.image_files import read_mask
-from dermaseg_monai.inference.measurements import measure_lesion
+from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.utils.errors import InputError
 from tests.dicom.objects import PATIENT, disc_object, faults, needs, rgb_of, run, save, with_pixels
 

@@ -1,4 +1,4 @@
-// Size and shape of a lesion from its mask: the arithmetic of dermaseg_monai/inference/measurements.py, which cites its sources.
+// Size and shape of a lesion from its mask: the arithmetic of dermaseg_monai/metrics/lesion_shape.py, which cites its sources.
 
 import { findRegions } from "./regions.js";
 import { resizeFloats } from "./resample.js";

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from dermaseg_monai.inference.measurements import greatest_diameter, measure_lesion
+from dermaseg_monai.metrics.lesion_shape import greatest_diameter, measure_lesion
 from dermaseg_monai.utils.errors import InputError
 
 
