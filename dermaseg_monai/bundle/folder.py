@@ -212,23 +212,18 @@ class BundleFolder:
         self.check(overrides)
         return self.parts("network", **overrides)["network"].eval()
 
-    def handler_id(self, name: str) -> str:
-        """The id of a handler of inference.json.
-
-        Args:
-            name: of its class.
-
-        Returns:
-            Such as ``handlers#1``.
+    def table_id(self) -> str:
+        """The id of the handler that writes predictions.csv, such as ``handlers#0``.
 
         Raises:
-            InputError: there is no such handler.
+            InputError: inference.json has no such handler.
         """
         for index, handler in enumerate(self.config["handlers"]):
-            if handler.get("_target_", "").rsplit(".", 1)[-1] == name:
+            if handler.get("_target_", "").rsplit(".", 1)[-1] == "PredictionTable":
                 return f"handlers#{index}"
         raise InputError(
-            f"{self.path / 'configs' / 'inference.json'} has no handler {name}, which writes predictions.csv; add it."
+            f"{self.path / 'configs' / 'inference.json'} has no handler PredictionTable, which writes predictions.csv; "
+            "add it."
         )
 
 

@@ -1,4 +1,4 @@
-"""Data sets: the official ISIC 2018 files, their splits and preparation, and synthetic phantoms."""
+"""Data sets: layouts, preparation and splits, the official ISIC 2018 files, and synthetic phantoms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DICOM in, DICOM out: segmentations and reports of photos from files, a DICOMweb archive or a camera.
+"""DICOM: segmentations and reports of photos from files, a DICOMweb archive or a camera.
 
 Its libraries are the extra ``dicom``; without them, importing any of it raises an :class:`InputError` of one sentence.
 """

@@ -44,6 +44,6 @@ def predict(
     folder = BundleFolder.find(folds[0] if folds else bundle)
     check_reserved(overrides)
     folder.check(overrides)
-    folder.handler_id("PredictionTable")
+    folder.table_id()  # refused before anything is begun
     folder.run(output, overlays=True, dataset_dir=os.fspath(photos), **overrides)
     return read_table(Path(output) / "predictions.csv")

@@ -61,7 +61,7 @@ def predict_on_ray(
     folder, output = BundleFolder(bundle_folder(bundle).absolute()), Path(output).absolute()
     check_reserved(overrides)
     folder.check(overrides)
-    folder.handler_id("PredictionTable")
+    folder.table_id()  # refused before anything is begun
     items = list_photos(photos)
     shards = [items[begin : begin + shard_size] for begin in range(0, len(items), shard_size)]
     folders = [output / ".shards" / _key(shard, folder, overrides) for shard in shards]
@@ -95,7 +95,7 @@ def _predict_shard(
     overrides: Mapping[str, Any],
 ) -> None:
     """Segment some photos; masks and overlays go to ``output``, tables to ``home``."""
-    targets = {"dataset#data": items, f"{folder.handler_id('PredictionTable')}#output_dir": str(shard_folder)}
+    targets = {"dataset#data": items, f"{folder.table_id()}#output_dir": str(shard_folder)}
     try:
         folder.run(output, overlays=True, **{**overrides, **targets})
     except Exception as error:

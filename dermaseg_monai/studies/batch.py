@@ -1,4 +1,4 @@
-"""One or more studies from the plan to the last run."""
+"""Batch of the runs of one or more studies, from the plan to the last run."""
 
 from __future__ import annotations
 

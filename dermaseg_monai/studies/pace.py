@@ -102,7 +102,7 @@ def expected(run: Run, known: Sequence[Pace], since: float = 0.0) -> Estimate | 
     if source is None:
         return None
     alike = _recent(by_source[source], since)
-    epoch = median(each for pace in alike for each in pace.epochs) * work(
+    epoch = median(epoch_seconds for pace in alike for epoch_seconds in pace.epochs) * work(
         json.loads(run.files()["configs/train.json"])
     )
     finished = [pace for pace in alike if pace.rest is not None] or _recent(

@@ -1,4 +1,4 @@
-"""A variant as a bundle of its own: configs with every value written in, and what says what it is."""
+"""A variant as a bundle of its own: configs with every value written in, README and metadata."""
 
 from __future__ import annotations
 

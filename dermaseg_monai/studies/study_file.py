@@ -118,12 +118,12 @@ def _variant(entry: Any, study: Mapping[str, Any]) -> Variant:
     )
 
 
-def _weights(given: Any) -> str:
-    path = Path(_text("weights", given)).expanduser()
-    found = path if path.is_file() else BundleFolder.find(given).weights
-    if found is None or found.name != "model.pt":
-        raise InputError(f"\"weights\" is '{given}'; give a trained bundle, or its model.pt.")
-    return str(found.absolute())
+def _weights(source: Any) -> str:
+    path = Path(_text("weights", source)).expanduser()
+    file = path if path.is_file() else BundleFolder.find(source).weights
+    if file is None or file.name != "model.pt":
+        raise InputError(f"\"weights\" is '{source}'; give a trained bundle, or its model.pt.")
+    return str(file.absolute())
 
 
 def _check_keys(content: Any, known: tuple[str, ...], what: str) -> None:

@@ -76,9 +76,11 @@ class MLflowTracking:
         self.client.set_terminated(written.info.run_id, status=state)
 
     def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
+        experiment = self.client.get_experiment_by_name(name)
         return (
-            found.experiment_id if found else self.client.create_experiment(name, f"{self.artifacts}/{name}")
+            experiment.experiment_id
+            if experiment
+            else self.client.create_experiment(name, f"{self.artifacts}/{name}")
         )
 
     def _log(self, run_id: str, metrics: list[Any], params: list[Any], tags: list[Any]) -> None:

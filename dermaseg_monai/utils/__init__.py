@@ -1,1 +1,1 @@
-"""Ground that every other package stands on: errors, files, downloads, processes."""
+"""Ground that every other package stands on: errors, files, downloads, modes, tensors, processes."""

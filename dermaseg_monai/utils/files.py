@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from dermaseg_monai.utils.errors import OutputError, refusal
 
@@ -122,12 +121,6 @@ def as_text(name: str) -> str:
         name: as Python gives it, with such bytes as lone surrogates (PEP 383).
     """
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", name)
-
-
-def path_of(text: str) -> Path:
-    """The file whose name :func:`as_text` wrote."""
-    path = Path(text)
-    return path if path.exists() else Path(os.fsdecode(unquote_to_bytes(text)))
 
 
 def stem_of(path: str | os.PathLike[str]) -> str:

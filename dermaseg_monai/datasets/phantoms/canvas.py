@@ -1,4 +1,4 @@
-"""The sheet a phantom is drawn on: coordinates, smooth noise, and a pen.
+"""Canvas that a phantom is drawn on: coordinates, smooth noise, and a pen.
 
 Everything is placed in units of the square root of the frame's area, with the origin in the frame's middle. A
 scene is therefore the same at every size of one aspect ratio, and an area in square units is a share of the
