@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
 from dermaseg_monai.bundle import metadata
 from dermaseg_monai.bundle.catalogue import BUNDLES, get_bundle
@@ -57,6 +59,27 @@ def test_every_reference_has_its_id(bundle: Bundle) -> None:
         known = set(all_ids(parser.config))
         referred = set(re.findall(r"@(\w+(?:#\w+)*)", json.dumps(parser.config)))
         assert referred <= known, f"{names} of {bundle.name}"
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_every_module_of_an_expression_is_imported(bundle: Bundle) -> None:
+    rendered = render(bundle)
+    modules = set(re.findall(r"import [\w.]+ as (\w+)", "".join(rendered.values())))
+    for names in COMBINATIONS:
+        config: dict[str, Any] = {}
+        for name in names:
+            for key, value in json.loads(rendered.get(f"configs/{name}.json", "{}")).items():
+                merge_kv(config, key, value)
+        imported = set(re.findall(r"import [\w.]+ as (\w+)", json.dumps(config.pop("imports"))))
+        expressions = re.findall(r'"(\$(?:[^"\\]|\\.)*)"', json.dumps(config))
+        used = {name for text in expressions for name in re.findall(r"(?<![\w@.#'/])(\w+)\.", text)}
+        assert used & modules <= imported, f"{names} of {bundle.name}"
+
+
+def test_configs_are_read_at_a_glance() -> None:
+    rendered = render(get_bundle("lesion_unet"))
+    for name, most in {"train": 260, "evaluate": 130, "inference": 125}.items():
+        assert rendered[f"configs/{name}.json"].count("\n") <= most, name
 
 
 def _from_root(paths: list[str]) -> list[str]:
