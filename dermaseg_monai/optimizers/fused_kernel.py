@@ -15,6 +15,13 @@ def use_fused_kernel(optimizer: Optimizer) -> None:
 
     Args:
         optimizer: changed in place, before its first step.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.AdamW(torch.nn.Linear(2, 1).parameters())
+        >>> use_fused_kernel(optimizer)
+        >>> optimizer.param_groups[0]["fused"]
+        True
     """
     if isinstance(optimizer, _FUSED) and optimizer.defaults["fused"] is None is optimizer.defaults["foreach"]:
         for group in optimizer.param_groups:

@@ -18,6 +18,13 @@ class OneCycle(OneCycleLR):
         total_steps: batches of the whole training.
         **kwargs: further arguments of :class:`torch.optim.lr_scheduler.OneCycleLR`.
 
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.AdamW(torch.nn.Linear(2, 1).parameters(), lr=0.01)
+        >>> schedule = OneCycle(optimizer, total_steps=100)
+        >>> round(schedule.get_last_lr()[0], 6)  # a 25th of the peak
+        0.0004
+
     Reference: Smith and Topin, "Super-Convergence", 2017, arXiv:1708.07120
     """
 
