@@ -128,8 +128,8 @@ def report_strata(
     items = {item["id"]: item for item in load_datalist(dataset_dir, section)}
     ids = list(scores["id"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        features_ahead = bounded_map(pool, photo_features, [items[name] for name in ids], ahead=32)
-        rows = list(tqdm(features_ahead, total=len(ids), desc="features", unit="photo", disable=None))
+        described = bounded_map(pool, photo_features, [items[name] for name in ids], ahead=32)
+        rows = list(tqdm(described, total=len(ids), desc="features", unit="photo", disable=None))
     features = pd.DataFrame(rows).drop(columns="id")
     if metadata is not None:
         columns = read_metadata(metadata, ids).reset_index(drop=True)

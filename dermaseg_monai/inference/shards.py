@@ -94,7 +94,7 @@ def _predict_shard(
     shard_folder: Path,
     overrides: Mapping[str, Any],
 ) -> None:
-    """Segment some photos; masks and overlays go to ``output``, tables to ``home``."""
+    """Segment some photos; masks and overlays go to ``output``, tables to ``shard_folder``."""
     targets = {"dataset#data": items, f"{folder.table_id()}#output_dir": str(shard_folder)}
     try:
         folder.run(output, overlays=True, **{**overrides, **targets})

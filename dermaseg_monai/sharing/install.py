@@ -90,9 +90,9 @@ def install(
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
         sweep(output)
-        offer = _chosen(_offers(url, output), name, version)
         path, aside = output / name, output / f".{name}.old"
         kept = _settle(path, aside)
+        offer = _chosen(_offers(url, output), name, version)
         before = _version_of(path)
         record = _record(path)
         if record.get("sha256") == offer.sha256 and not set(_changed(path, record)) & set(record["files"]):

@@ -165,8 +165,10 @@ def test_a_kill_while_folders_change_places_is_mended(server: Server, folder: Pa
     share(server, folder, "0.1.0")
     path = install(NAME, server.url, bundles).path
     aside = path.rename(bundles / f".{NAME}.old")  # killed before the new folder came
-    assert not install(NAME, server.url, bundles).fetched
+    with pytest.raises(InputError, match=r"no version 9\.9"):
+        install(NAME, server.url, bundles, version="9.9")
     assert names(bundles) == [NAME]
+    assert not install(NAME, server.url, bundles).fetched
     shutil.copytree(path, aside)  # killed before the old folder was deleted
     assert not install(NAME, server.url, bundles).fetched
     assert names(bundles) == [NAME]
