@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from monai.bundle import ConfigParser
     from torch import nn
     from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(dermaseg_monai.__file__).resolve().parent
 # a checkout has them beside the package, an installed wheel inside it
@@ -239,13 +242,27 @@ def check_reserved(overrides: Mapping[str, Any]) -> None:
 
 
 def fold_bundles(study: str | os.PathLike[str]) -> list[Path]:
-    """The trained folds of a cross-validation.
+    """The trained folds of a cross-validation; a warning says how many are not trained yet.
 
     Args:
         study: the study's folder, such as ``runs/ablations/cross_validation_lesion_unet``.
 
     Returns:
-        The absolute folders of the runs that have weights, in order; none where the folder is no cross-validation.
+        The absolute folders of the runs that are trained, in order; none where the folder is no cross-validation.
     """
     runs = sorted(Path(study).absolute().glob("fold_*/seed*"))
-    return [run for run in runs if (run / "models" / "model.pt").is_file()]
+    # last.pt is there until a training is complete
+    trained = [
+        run
+        for run in runs
+        if (run / "models" / "model.pt").is_file() and not (run / "models" / "last.pt").is_file()
+    ]
+    plan = Path(study) / "study.json"
+    if trained and plan.is_file():
+        folds = json.loads(plan.read_text(encoding="utf-8"))["variants"]
+        missing = [
+            fold["name"] for fold in folds if not any(run.parent.name == fold["name"] for run in trained)
+        ]
+        if missing:
+            logger.warning("%s goes without %s, which are not trained yet", study, ", ".join(missing))
+    return trained

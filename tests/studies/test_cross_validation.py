@@ -52,3 +52,16 @@ def test_wrong_numbers_of_folds(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs at least 2 folds"):
         cross_validation("lesion_unet", None, None)
     assert len(cross_validation("attribute_unet", 3, None).variants) == 3
+
+
+def test_folds_that_are_not_trained_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for fold, files in enumerate((("model.pt",), ("model.pt", "last.pt"), ())):
+        models = tmp_path / f"fold_{fold}" / "seed0" / "models"
+        models.mkdir(parents=True)
+        for name in files:
+            (models / name).touch()
+    assert [path.parts[-2] for path in fold_bundles(tmp_path)] == ["fold_0"]
+    assert not caplog.records
+    (tmp_path / "study.json").write_text(json.dumps(cross_validation("lesion_unet", 3, None).as_json()))
+    fold_bundles(tmp_path)
+    assert caplog.messages == [f"{tmp_path} goes without fold_1, fold_2, which are not trained yet"]
