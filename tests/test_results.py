@@ -21,7 +21,7 @@ def summary(name: str) -> dict[str, Any]:
 SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp"])
+@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp", "lesion_segformer_lite"])
 def test_lesion_rows(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES]
@@ -29,7 +29,7 @@ def test_lesion_rows(bundle: str) -> None:
     assert " | ".join(cells) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp"])
+@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp", "lesion_segformer_lite"])
 def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
     table = pd.read_csv(ROOT / "results" / bundle / "metrics.csv")
     means = {name: table[name].mean() for name in SCORES[:4]}
@@ -38,9 +38,10 @@ def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
     assert len(table) == 389
 
 
-def test_scores_of_what_ships() -> None:
-    metrics = summary("lesion_unetpp")["metrics"]
-    scores = get_bundle("lesion_unetpp").scores
+@pytest.mark.parametrize("bundle", ["lesion_unetpp", "lesion_segformer_lite"])
+def test_scores_of_what_ships(bundle: str) -> None:
+    metrics = summary(bundle)["metrics"]
+    scores = get_bundle(bundle).scores
     assert scores == pytest.approx({name: metrics[name]["mean"] for name in scores}, abs=5e-5)
 
 
