@@ -125,6 +125,10 @@ SETTINGS: Mapping[str, Setting] = {
         "a number above 0, up to 1, or a list with one for each folder",
         lambda value: _is_part(value) or (isinstance(value, list | tuple) and all(map(_is_part, value))),
     ),
+    "amp": Setting(
+        "true, false, bfloat16 or float16",
+        lambda value: value in ("bfloat16", "float16", None) or _SWITCH.accepts(value),
+    ),
     "fold": _whole(0).or_none(),
     "learning_rate": _POSITIVE,
     **dict.fromkeys(("clip_norm", "pixels_per_mm"), _POSITIVE.or_none()),

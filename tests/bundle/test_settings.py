@@ -29,6 +29,7 @@ from dermaseg_monai.utils.errors import InputError
         ("ensemble_weights", [None, [1, 2.5]], [[-1, 1], "equal"]),
         ("mean", [[0.5, 0.5, 0.5]], [[0.5, 0.5], 0.5]),
         ("std", [[0.5, 0.5, 0.5]], [[0, 0.5, 0.5], 0.5]),
+        ("amp", [True, "off", "float16", None], ["half", 2, 16]),
         ("ckpt_dir", ["a", Path("b")], ["", None, 3]),
         ("start_from", ["a", None], [3, ["a"]]),
         ("device", ["cpu", "cuda:0"], [0, None, ""]),
