@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -80,11 +82,13 @@ def measure_lesion(mask: NDArray) -> Measurements:
     area = int(lesion.sum())
     if not area:
         return Measurements(0.0, 0, None, None, None, False)
-    labels, count = ndimage.label(lesion, structure=_ALL_EIGHT)
-    region = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if count > 1 else lesion
-    box = ndimage.find_objects(region.view(np.uint8))[0]
+    frame = _box(lesion)
+    labels, count = ndimage.label(lesion[frame], structure=_ALL_EIGHT)
+    region = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if count > 1 else lesion[frame]
+    box = _box(region)
     touches = any(
-        part.start == 0 or part.stop == length for part, length in zip(box, mask.shape, strict=True)
+        outer.start + inner.start == 0 or outer.start + inner.stop == length
+        for outer, inner, length in zip(frame, box, mask.shape, strict=True)
     )
     outside, _ = ndimage.label(~np.pad(region[box], 1))
     region = (outside != outside[0, 0])[1:-1, 1:-1]
@@ -177,29 +181,40 @@ def asymmetry(mask: NDArray) -> float:
         0 to 1.
     """
     shape = ndimage.gaussian_filter(_on_grid(mask), _SMOOTHING, mode="constant")
-    rows, columns = np.indices(shape.shape)
-    total = shape.sum()
-    centre = np.array([(rows * shape).sum(), (columns * shape).sum()]) / total
+    covered, total = torch.from_numpy(shape[shape != 0]), shape.sum()
+    images = torch.from_numpy(shape).expand(2, 1, -1, -1)
+    centre = np.array(ndimage.center_of_mass(shape))
+    away = torch.from_numpy(np.argwhere(shape) - centre)
+    # grid_sample counts from -1 to 1, columns before rows
+    per_pixel = 2 / (np.array(shape.shape) - 1)
+    middle = torch.from_numpy((centre * per_pixel - 1)[::-1].copy())
 
     def unmatched(degrees: float) -> float:
         angle = math.radians(2 * degrees)
         # the mirror about the axis at that angle; about the perpendicular axis it is the negative
         mirror = np.array([[math.cos(angle), math.sin(angle)], [math.sin(angle), -math.cos(angle)]])
-        folded = (
-            ndimage.affine_transform(shape, matrix, centre - matrix @ centre, order=1)
-            for matrix in (mirror, -mirror)
-        )
-        return float(sum(np.maximum(shape - image, 0).sum() for image in folded) / (2 * total))
+        moved = away @ torch.from_numpy((mirror * per_pixel)[:, ::-1].copy())
+        places = torch.stack([middle + moved, middle - moved])[:, None]
+        folded = F.grid_sample(images, places, align_corners=True)
+        return float((covered - folded).clamp(min=0).sum() / (2 * total))
 
     tried = np.arange(0, 90, _SEARCH_STEP)
-    best = tried[int(np.argmin([unmatched(angle) for angle in tried]))]
+    shares = [unmatched(angle) for angle in tried]
+    best = tried[int(np.argmin(shares))]
     refined = minimize_scalar(
         unmatched,
         bounds=(best - _SEARCH_STEP, best + _SEARCH_STEP),
         method="bounded",
         options={"xatol": 0.05},
     )
-    return min(float(refined.fun), unmatched(best))
+    return min(float(refined.fun), *shares)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and the columns that hold a mask."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _on_grid(mask: NDArray) -> NDArray[np.float64]:
