@@ -42,7 +42,11 @@ def main(run: Path, bundle: str) -> None:
     metrics = json.loads((results / "summary.json").read_text(encoding="utf-8"))["metrics"]
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
     print("scores =", {name: round(metrics[name]["mean"], 4) for name in SCORES[:4]})
-    print("| " + " | ".join(f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES) + " |")
+    print(
+        "| "
+        + " | ".join(f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES)
+        + " |"
+    )
 
 
 def _halved(tensor: torch.Tensor) -> torch.Tensor:

@@ -54,7 +54,7 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
     Raises:
         InputError: the photo cannot be read, or has too many pixels.
     """
-    prediction = options.lesion.segment(photo, options.uncertainty)
+    prediction = options.lesion.segment(photo, options.uncertainty, options.bounds)
     mask = prediction.masks[0]
     height, width = mask.shape
     result: dict[str, Any] = {
@@ -70,7 +70,7 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
         "unlikeness": prediction.unlikeness,
         "attributes": None,
     }
-    if options.bounds and prediction.outlines is not None:
+    if prediction.outlines is not None:
         inner, outer = (encode_mask(one) for one in prediction.outlines)
         result["bounds"] = {"inner": inner, "outer": outer}
     if options.attributes is not None:

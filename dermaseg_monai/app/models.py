@@ -20,6 +20,7 @@ from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.inferers.trained_bundle import before_saving
 from dermaseg_monai.sam import Prompt, PromptSession
 from dermaseg_monai.transforms import LoadPhotod
+from dermaseg_monai.transforms.restore_mask import fuse_restoring
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.tensors import plain
 
@@ -37,7 +38,8 @@ class Prediction:
         masks: uint8 ``(C, H, W)`` of 0 and 1, at the photo's own size.
         confidence: of each channel, the mean probability over its predicted pixels.
         uncertainty: float32 ``(1, H, W)`` in 0..1, at the photo's own size; None where none was asked for or made.
-        outlines: uint8 ``(2, H, W)`` of 0 and 1, within the inner and the outer outline; None for a bundle without.
+        outlines: uint8 ``(2, H, W)`` of 0 and 1, within the inner and the outer outline; None where they were not asked
+            for, or for a bundle without.
         unlikeness: of the photo to the training photos, above 1 is to be warned of; None for a bundle without.
     """
 
@@ -55,7 +57,7 @@ class _Pipeline:
         self.network = network
         self.device, self.amp, self.inferer = parts["device"], parts["amp"], parts["inferer"]
         self.before = parts["preprocessing"].transforms
-        self.after = before_saving(parts["postprocessing"])
+        self.after = before_saving(fuse_restoring(parts["postprocessing"]))
         for transform in self.before:
             if isinstance(transform, LoadPhotod):
                 transform.max_pixels = MAX_PIXELS
@@ -97,6 +99,12 @@ class Model(BundleFolder):
         """What an id of the bundle's inference.json says; None where it has no such id."""
         return self.parts(name)[name] if name in self.config else None
 
+    @cached_property
+    def has_outlines(self) -> bool:
+        """Whether its weights have an inner and an outer outline."""
+        calibration = self.value("calibration")
+        return calibration is not None and calibration.inner is not None
+
     @property
     def has_uncertainty(self) -> bool:
         """Whether it can map where it is unsure."""
@@ -107,26 +115,28 @@ class Model(BundleFolder):
         """The network with its weights, in evaluation mode, on its device."""
         return self.network()
 
-    def segment(self, photo: Path, uncertainty: bool = False) -> Prediction:
+    def segment(self, photo: Path, uncertainty: bool = False, outlines: bool = False) -> Prediction:
         """Segment one photo, with the arithmetic of ``dermaseg predict``.
 
         Args:
             photo: the file.
             uncertainty: map where the answer is unsure as well: the network's own map, or else the entropy of its
                 mean over mirrored views.
+            outlines: give the inner and the outer outline as well, where the bundle has them.
 
         Raises:
             InputError: the photo cannot be read, or has too many pixels.
         """
-        item = self._plain.prepared({"id": photo.stem, "image": str(photo)})
-        result = self._plain.predicted(item)
+        pipeline = self._outlined if outlines and self.has_outlines else self._plain
+        item = pipeline.prepared({"id": photo.stem, "image": str(photo)})
+        result = pipeline.predicted(item)
         heat = result.get("uncertainty")
         if uncertainty and heat is None and self.has_uncertainty:
             heat = self._views.predicted(item)["uncertainty"]
         masks = plain(result["pred"]).numpy()
-        outlines = plain(result["outlines"]).numpy() if "outlines" in result else None
+        bounds = plain(result["outlines"]).numpy() if "outlines" in result else None
         heat = heat if uncertainty else None
-        return Prediction(masks, result["confidence"], heat, outlines, result.get("unlikeness"))
+        return Prediction(masks, result["confidence"], heat, bounds, result.get("unlikeness"))
 
     def refine(self, photo: Path, prompt: Prompt) -> np.ndarray:
         """Segment what a prompt points at, by a promptable bundle.
@@ -153,9 +163,11 @@ class Model(BundleFolder):
 
     @cached_property
     def _plain(self) -> _Pipeline:
-        calibration = self.value("calibration")
-        outlined = {} if calibration is None or calibration.inner is None else {"outlines": True}
-        return _Pipeline(self.parts(*_PARTS, **outlined), self.loaded)
+        return _Pipeline(self.parts(*_PARTS), self.loaded)
+
+    @cached_property
+    def _outlined(self) -> _Pipeline:
+        return _Pipeline(self.parts(*_PARTS, outlines=True), self.loaded)
 
     @cached_property
     def _views(self) -> _Pipeline:

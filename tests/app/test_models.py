@@ -29,7 +29,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
     (model, *_) = find_models()
-    prediction = model.segment(photo, uncertainty=True)
+    prediction = model.segment(photo, uncertainty=True, outlines=True)
     row = predict(photo, tmp_path / "plain", outlines=True).iloc[0]
     assert np.array_equal(prediction.masks[0], read_mask(tmp_path / "plain" / "photo_segmentation.png"))
     assert prediction.masks.any()
@@ -46,6 +46,7 @@ def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
     assert prediction.uncertainty is not None
     assert np.abs(prediction.uncertainty.numpy()[0] * 255 - expected).max() <= 1
     assert model.segment(photo).uncertainty is None
+    assert model.segment(photo).outlines is None
 
 
 def test_attributes(photo: Path, tmp_path: Path) -> None:
