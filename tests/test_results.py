@@ -21,7 +21,9 @@ def summary(name: str) -> dict[str, Any]:
 SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp", "lesion_segformer_lite"])
+@pytest.mark.parametrize(
+    "bundle", ["lesion_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"]
+)
 def test_lesion_rows(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES]
@@ -29,7 +31,9 @@ def test_lesion_rows(bundle: str) -> None:
     assert " | ".join(cells) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unet", "lesion_unetpp", "lesion_segformer_lite"])
+@pytest.mark.parametrize(
+    "bundle", ["lesion_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"]
+)
 def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
     table = pd.read_csv(ROOT / "results" / bundle / "metrics.csv")
     means = {name: table[name].mean() for name in SCORES[:4]}
@@ -38,7 +42,7 @@ def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
     assert len(table) == 389
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unetpp", "lesion_segformer_lite"])
+@pytest.mark.parametrize("bundle", ["lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"])
 def test_scores_of_what_ships(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     scores = get_bundle(bundle).scores
