@@ -26,9 +26,7 @@ def server(python: str, phantoms: Path, tmp_path_factory: pytest.TempPathFactory
     studies.mkdir()
     for name in NAMES:
         shutil.copy(phantoms / "ISIC2018_Task1-2_Training_Input" / f"{name}.jpg", studies)
-    bundle = small_copy(
-        "attribute_unet", folder / MODEL, weights=False, **{"network_def#features": [4, 8, 8]}
-    )
+    bundle = small_copy("attribute_unet", folder / MODEL, **{"network_def#features": [4, 8, 8]})
     with serving(python, studies, [bundle], folder / "app") as running:
         yield running
 
