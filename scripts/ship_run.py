@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
+from dermaseg_monai.metrics import METRICS
 from dermaseg_monai.utils.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
-SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
 
 
 def main(run: Path, bundle: str) -> None:
@@ -41,10 +41,10 @@ def main(run: Path, bundle: str) -> None:
         shutil.copyfile(run / source, results / Path(source).name)
     metrics = json.loads((results / "summary.json").read_text(encoding="utf-8"))["metrics"]
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
-    print("scores =", {name: round(metrics[name]["mean"], 4) for name in SCORES[:4]})
+    print("scores =", {name: round(metrics[name]["mean"], 4) for name in list(METRICS)[:4]})
     print(
         "| "
-        + " | ".join(f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES)
+        + " | ".join(f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in METRICS)
         + " |"
     )
 

@@ -20,7 +20,6 @@ from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.inferers.trained_bundle import before_saving
 from dermaseg_monai.sam import Prompt, PromptSession
 from dermaseg_monai.transforms import LoadPhotod
-from dermaseg_monai.transforms.restore_mask import fuse_restoring
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.tensors import plain
 
@@ -57,7 +56,7 @@ class _Pipeline:
         self.network = network
         self.device, self.amp, self.inferer = parts["device"], parts["amp"], parts["inferer"]
         self.before = parts["preprocessing"].transforms
-        self.after = before_saving(fuse_restoring(parts["postprocessing"]))
+        self.after = before_saving(parts["postprocessing"])
         for transform in self.before:
             if isinstance(transform, LoadPhotod):
                 transform.max_pixels = MAX_PIXELS

@@ -14,6 +14,7 @@ from monai.transforms import Compose, SaveImaged
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.maps import predict_maps
 from dermaseg_monai.transforms import ForegroundProbabilityd, RestoreSized
+from dermaseg_monai.transforms.restore_mask import fuse_restoring
 from dermaseg_monai.utils.fingerprint import describe
 from dermaseg_monai.utils.tensors import plain
 
@@ -112,8 +113,9 @@ class TrainedBundle:
 
 
 def before_saving(postprocessing: Compose) -> list[Callable]:
-    """The transforms of a post-processing that make the masks: those before the first file is written."""
-    return list(takewhile(lambda transform: not isinstance(transform, SaveImaged), postprocessing.transforms))
+    """The transforms of a post-processing that make the masks, restored directly: those before a file is written."""
+    transforms = fuse_restoring(postprocessing).transforms
+    return list(takewhile(lambda transform: not isinstance(transform, SaveImaged), transforms))
 
 
 def restored_probability(logits: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:

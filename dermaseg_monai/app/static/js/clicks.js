@@ -1,8 +1,6 @@
 // Clicks without a server: a promptable network answers them in a worker, with the arithmetic of `PromptSession`.
 
-import { encodeMask } from "./files.js";
-import { measureMask } from "./measure.js";
-import { readMask, readPhoto } from "./pictures.js";
+import { readPhoto } from "./pictures.js";
 import { cut, interpolate, resizeBytes } from "./resample.js";
 
 const KEPT = 8; // photos whose embeddings are kept, 4 MB each
@@ -12,15 +10,17 @@ export class Clicks {
   /** `config` says the side of the network's square input, its normalisation and the threshold. */
   constructor(runtime, config) {
     Object.assign(this, { runtime, config });
+    this.square = Array(2).fill(config.side / config.mask_factor); // of the decoder's masks
+    this.noMask = runtime.tensor(new Float32Array(this.square[0] ** 2), [1, 1, ...this.square]);
     this.photos = new Map();
   }
 
   /**
-   * Add what `points` ([x, y, 1 or 0], in pixels of the photo) point at to a mask (a PNG), or take it away where all
-   * of them are 0. `key` names the photo, whose embedding is kept.
+   * Add what `points` ([x, y, 1 or 0], in pixels of the photo) point at to a mask (pixels of 0 and 1), or take it away
+   * where all of them are 0. By its `id` the photo's embedding is kept.
    */
-  async refine({ key, file, mask, points }) {
-    const { width, height, place, embedding } = await this.#photo(key, file);
+  async refine({ id, file, mask, points }) {
+    const { width, height, place, embedding } = await this.#photo(id, file);
     const removes = points.every(([, , label]) => label === BESIDE);
     const asked = points.map(([x, y, label]) => [x * (place[0] / width), y * (place[1] / height), removes ? ON : label]);
     asked.push([0, 0, NONE]); // there is no box
@@ -28,25 +28,18 @@ export class Clicks {
       embedding,
       points: this.runtime.tensor(asked.flatMap(([x, y]) => [x, y]), [1, asked.length, 2]),
       labels: this.runtime.tensor(asked.map(([, , label]) => label), [1, asked.length]),
-      mask: this.runtime.tensor(new Float32Array((this.config.side / this.config.mask_factor) ** 2), this.#square()),
+      mask: this.noMask,
       has_mask: this.runtime.tensor([0], [1]),
     });
-    const result = await readMask(mask);
-    this.#atPhoto(logits.data, place, [width, height], (at) => (result[at] = removes ? 0 : 1));
-    return { mask: await encodeMask(result, width, height), measurements: measureMask(result, width, height) };
-  }
-
-  #square() {
-    const side = this.config.side / this.config.mask_factor;
-    return [1, 1, side, side];
+    this.#atPhoto(logits.data, place, [width, height], (at) => (mask[at] = removes ? 0 : 1));
+    return { mask };
   }
 
   /** Call `take` with each pixel of the photo that belongs to the answer. */
   #atPhoto(logits, place, size, take) {
     const { side, threshold } = this.config;
-    const small = this.#square()[3];
     const chances = new Float32Array(side * side);
-    interpolate(logits, [small, small], [side, side], (row, y) => {
+    interpolate(logits, this.square, [side, side], (row, y) => {
       for (let x = 0; x < side; x++) chances[y * side + x] = 1 / (1 + Math.exp(-row[x]));
     });
     interpolate(cut(chances, side, [0, 0, ...place]), place, size, (row, y) => {
@@ -55,10 +48,10 @@ export class Clicks {
   }
 
   /** A photo's size, what it takes of the input, and its embedding, computed at the first click. */
-  async #photo(key, file) {
-    const known = this.photos.get(key) ?? (await this.#embedded(file));
-    this.photos.delete(key);
-    this.photos.set(key, known); // the one used longest ago comes first
+  async #photo(id, file) {
+    const known = this.photos.get(id) ?? (await this.#embedded(file));
+    this.photos.delete(id);
+    this.photos.set(id, known); // the one used longest ago comes first
     if (this.photos.size > KEPT) this.photos.delete(this.photos.keys().next().value);
     return known;
   }

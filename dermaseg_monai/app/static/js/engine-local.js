@@ -9,8 +9,6 @@ export class Engine {
       refine: config.clicks !== null,
       bundles: [{ name: config.bundle, task: "lesion", uncertainty: true }],
     };
-    engine.keys = new WeakMap();
-    engine.count = 0;
     engine.opened = call("open", config);
     engine.opened.catch(() => {}); // told with the first photo
     // after the first visit the page works without a network
@@ -30,8 +28,8 @@ export class Engine {
     return answer;
   }
 
-  async refine(file, mask, points) {
-    if (!this.keys.has(file)) this.keys.set(file, ++this.count);
-    return this.call("refine", { key: this.keys.get(file), file, mask, points });
+  /** As the server's; the mask is pixels. */
+  async refine({ id, file, mask }, points) {
+    return this.call("refine", { id, file, mask, points });
   }
 }

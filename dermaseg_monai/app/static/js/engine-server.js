@@ -28,11 +28,11 @@ export class Engine {
     return photo;
   }
 
-  /** Add what is clicked at to a mask, or take it away: `points` are [x, y, 1 or 0]. */
-  async refine(file, mask, points) {
+  /** Add what is clicked at to a photo's mask, or take it away: `points` are [x, y, 1 or 0]. */
+  async refine(photo, points) {
     return this.#post("api/refine", {
-      photo: [file, file.name],
-      mask: [mask, "mask.png"],
+      photo: [photo.file, photo.name],
+      mask: [await photo.picture(), "mask.png"],
       points: JSON.stringify(points),
     });
   }

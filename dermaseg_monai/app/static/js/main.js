@@ -5,7 +5,7 @@ import { openComparison } from "./compare.js";
 import { askToken, openOptions } from "./dialogs.js";
 import { byId, h, loadTexts, number, say, t, tn } from "./dom.js";
 import { Photo } from "./photo.js";
-import { drawn, MAX_PIXELS, showable } from "./pictures.js";
+import { drawn, MAX_PIXELS, pixelsOf, showable } from "./pictures.js";
 import { showPanel } from "./results.js";
 import { Stage } from "./stage.js";
 
@@ -169,9 +169,8 @@ async function changed(photo) {
 async function refine(photo, points) {
   say(t("refining"), "working");
   try {
-    const { mask } = await engine.refine(photo.file, await photo.picture(), points);
-    const { readMask } = await import("./pictures.js");
-    if (photo === current) stage.changed(await readMask(mask));
+    const { mask } = await engine.refine(photo, points);
+    if (photo === current) stage.changed(await pixelsOf(mask));
   } catch (error) {
     refuse(photo.name, error.key ? t(error.key) : error.message);
   }

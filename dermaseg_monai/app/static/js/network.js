@@ -37,12 +37,13 @@ class Network {
     const seen = [0, 0]; // confidence: the mean probability over the predicted pixels
     for (const chance of plain) if (chance >= this.config.threshold) seen[0] += this.#tempered(chance), seen[1]++;
 
-    const grids = { plain: cut(plain, this.width, place), views: null, size: sizeOf(place) };
-    const mask = within(grids.plain, grids.size, [width, height], (chance) => chance >= this.config.threshold);
+    const size = sizeOf(place);
+    const chances = cut(plain, this.width, place);
+    const mask = within(chances, size, [width, height], (chance) => chance >= this.config.threshold);
     if (this.config.largest_component) keepLargest(mask, width, height);
     if (this.config.fill_holes) fillHoles(mask, width, height);
     const measurements = measureMask(mask, width, height);
-    grids.views = cut(await this.#views(values, plain), this.width, place);
+    const grids = { plain: chances, views: cut(await this.#views(values, plain), this.width, place), size };
     return {
       name,
       width,

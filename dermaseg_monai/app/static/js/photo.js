@@ -2,7 +2,7 @@
 
 import { encodeMask, safeStem } from "./files.js";
 import { traceOutlines } from "./outline.js";
-import { readMask, showable } from "./pictures.js";
+import { pixelsOf, readMask, showable } from "./pictures.js";
 
 const MOST_STEPS = 60;
 let count = 0;
@@ -51,11 +51,10 @@ export class Photo {
 
   /** Let go of the pixels. */
   async rest() {
-    if (!this.corrected) this.answer.mask = await this.picture();
-    else if (!(this.answer.mask instanceof Blob)) {
-      this.answer.mask = await encodeMask(this.answer.mask, this.width, this.height);
-    }
-    await this.picture();
+    const png = await this.picture();
+    const { mask } = this.answer;
+    if (!this.corrected) this.answer.mask = png;
+    else if (!(mask instanceof Blob)) this.answer.mask = await encodeMask(mask, this.width, this.height);
     this.mask = null;
   }
 
@@ -95,7 +94,8 @@ export class Photo {
 
   async #original() {
     const { mask } = this.answer;
-    [this.png, this.mask] = mask instanceof Blob ? [mask, await readMask(mask)] : [null, mask];
+    this.png = mask instanceof Blob ? mask : null;
+    this.mask = await pixelsOf(mask);
     this.loops = traceOutlines(this.mask, this.width, this.height);
   }
 

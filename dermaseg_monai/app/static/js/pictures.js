@@ -58,6 +58,9 @@ export async function readMask(blob) {
   return mask;
 }
 
+/** A mask's pixels, of a PNG or of the pixels themselves. */
+export const pixelsOf = (mask) => (mask instanceof Blob ? readMask(mask) : mask);
+
 /** A picture of an engine's answer: a blob, or what makes it. */
 export const madePicture = (picture) => (typeof picture === "function" ? picture() : picture);
 
