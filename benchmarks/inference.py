@@ -29,7 +29,7 @@ from report import show
 from dermaseg_monai.bundle.folder import bundle_folder
 from dermaseg_monai.datasets.phantoms import render_phantom
 from dermaseg_monai.inference.predict import predict
-from dermaseg_monai.transforms import normalise_photo
+from dermaseg_monai.transforms import normalise_photo, read_mask, write_mask
 from dermaseg_monai.utils.precision import autocast
 
 
@@ -149,6 +149,21 @@ def network_alone(bundle: str, folder: Path, photos: int) -> None:
         torch.cuda.synchronize()
 
 
+def decoding_alone(bundle: str, folder: Path, photos: int) -> None:
+    """The photos' files to pixels, as the bundle loads them."""
+    load = workflow(bundle, folder).parser.get_parsed_content("preprocessing").transforms[0]
+    for path in sorted((folder / "photos").iterdir()):
+        load({"image": str(path)})
+
+
+def writing_alone(bundle: str, folder: Path, photos: int) -> None:
+    """A mask that an alternative before this one has left to as many PNG files as there are photos."""
+    (folder / "written").mkdir(exist_ok=True)
+    mask = read_mask(next((folder / "masks").glob("*.png")))
+    for index in range(photos):
+        write_mask(mask, folder / "written" / f"{index}.png")
+
+
 def command(bundle: str, folder: Path, photos: int) -> None:
     """``dermaseg predict`` from its imports on: as shipped, with overlays and table."""
     predict(folder / "photos", folder / "predicted", bundle=bundle)
@@ -160,6 +175,8 @@ ALTERNATIVES: dict[str, Callable[[str, Path, int], None]] = {
     "bundle": shipped,
     "dermaseg predict": command,
     "network alone": network_alone,
+    "decoding alone": decoding_alone,
+    "writing masks alone": writing_alone,
 }
 
 
