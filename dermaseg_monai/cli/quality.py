@@ -99,7 +99,7 @@ def audit(
         dataset_dir: prepared folder with lesion masks.
         output: folder for index.html, audit.csv and pictures.
         bundle: a bundle that was not trained on the photos of the section, by name or folder.
-        runs: or the folder of a cross-validation, whose folds predict the training photos.
+        runs: or the folder of a cross-validation, whose folds predict the photos of all sections.
         masks: or a folder of predicted masks or grey probabilities.
         section: training, validation or test, for a bundle and for masks.
         count: how many masks the gallery shows.

@@ -85,6 +85,16 @@ def fold_count(dataset_dir: Folders) -> int:
     return min(len(folds) if isinstance(folds, list) else 0 for folds in lists)
 
 
+def filled_sections(dataset_dir: str | os.PathLike[str]) -> list[str]:
+    """Those of the three sections of a prepared folder that hold images.
+
+    Raises:
+        InputError: the folder is not prepared.
+    """
+    content = _read(Path(dataset_dir).expanduser().absolute() / isic2018.DATALIST_NAME)
+    return [section for section in isic2018.SECTIONS if content.get(section)]
+
+
 def absolute(dataset_dir: Folders) -> str | list[str]:
     """The same folder, or list of them, from wherever it is looked at."""
     if isinstance(dataset_dir, str | os.PathLike):

@@ -18,6 +18,7 @@ from PIL import Image
 from dermaseg_monai.bundle.calibration import stored_calibration
 from dermaseg_monai.bundle.folder import fold_bundles
 from dermaseg_monai.data import load_datalist
+from dermaseg_monai.data.datalist import filled_sections
 from dermaseg_monai.image_files import read_mask, read_photo
 from dermaseg_monai.inference.probabilities import PhotoProbabilities
 from dermaseg_monai.transforms import tempered
@@ -53,8 +54,9 @@ def audit(
         dataset_dir: folder that ``prepare`` wrote, with lesion masks.
         output: folder for the audit.
         bundle: name in the catalogue, or a bundle's folder; it predicts the photos of ``section``.
-        runs: or the folder of a cross-validation, such as ``runs/ablations/cross_validation_lesion_unet``; its folds
-            predict the training photos.
+        runs: or the folder of a cross-validation, such as ``runs/ablations/cross_validation_lesion_unet``. The photos of
+            all sections are predicted: each training photo by the fold that was trained without it, those of the other
+            sections, from which no fold learnt, by the folds in turn, so that all photos are judged alike.
         masks: or a folder of predicted masks or grey probabilities of the photos of ``section``,
             ``<id>_segmentation.png``, 255 where lesion is certain.
         section: "training", "validation" or "test", for ``bundle`` and ``masks``.
@@ -131,7 +133,16 @@ def _predicted(
     folds = {int(run.parent.name.removeprefix("fold_")): run for run in reversed(fold_bundles(runs))}
     if not folds:
         raise InputError(f"{runs} holds no trained folds; run dermaseg study run cross_validation first.")
-    return [(run, load_datalist(dataset_dir, "fold", fold=fold)) for fold, run in sorted(folds.items())]
+    others = [
+        item
+        for section in filled_sections(dataset_dir)
+        if section != "training"
+        for item in load_datalist(dataset_dir, section)
+    ]
+    return [
+        (run, load_datalist(dataset_dir, "fold", fold=fold) + others[turn :: len(folds)])
+        for turn, (fold, run) in enumerate(sorted(folds.items()))
+    ]
 
 
 def _read_probability(folder: Path, name: str, size: tuple[int, ...]) -> np.ndarray:

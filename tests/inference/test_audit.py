@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
@@ -113,13 +114,21 @@ def test_predictions_of_a_bundle_and_of_a_cross_validation(tmp_path: Path) -> No
         write_tiny_bundle(
             tmp_path / "runs" / f"fold_{fold}" / "seed0", "lesion_unet", seed=fold, device="cpu"
         )
+    # a folder without test photos can be audited as well
+    (dataset / "datalist.json").write_text(json.dumps({**content, "test": [], "folds": [ids[:4], ids[4:]]}))
     table = audit(dataset, tmp_path / "b", runs=tmp_path / "runs")
-    assert set(table["id"]) == set(ids)
-    # each photo's score is that of the fold that left it out
-    alone = audit(dataset, tmp_path / "c", bundle=tmp_path / "runs" / "fold_1" / "seed0", section="training")
+    others = [item["id"] for item in content["validation"]]
+    assert sorted(table["id"]) == sorted(ids + others)
+    # each training photo's score is that of the fold that left it out, each other photo's that of a fold in its turn
+    second = tmp_path / "runs" / "fold_1" / "seed0"
+    alone = pd.concat(
+        audit(dataset, tmp_path / section, bundle=second, section=section)
+        for section in ("training", "validation")
+    )
     both = table.merge(alone, on="id", suffixes=("", "_alone"))
     same = np.isclose(both["suspicion"], both["suspicion_alone"])
-    assert dict(zip(both["id"], same, strict=True)) == {name: name in ids[4:] for name in ids}
+    expected = {name: name in ids[4:] + others[1::2] for name in ids + others}
+    assert dict(zip(both["id"], same, strict=True)) == expected
 
 
 def test_what_cannot_be_audited(planted: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
