@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from dermaseg_monai.data import read_labels
 from dermaseg_monai.image_files import read_photo
-from dermaseg_monai.transforms.regions import Regions
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.regions import Regions
 
 SIDE = 384
 """Pixels of a photo's long side to which larger photos are reduced before they are looked at."""

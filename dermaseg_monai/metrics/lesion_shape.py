@@ -16,11 +16,11 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.regions import fill_holes, keep_largest
 
 _GRID_DIAMETER = 160.0  # pixels: larger lesions are reduced to it, so that resolution changes no shape index
 _SMOOTHING = 1.6  # pixels of that grid, 1 % of the diameter: the steps of a pixel grid are no irregularity
 _SEARCH_STEP = 3.0  # degrees between the axes tried before the best is refined
-_ALL_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -79,24 +79,25 @@ def measure_lesion(mask: NDArray) -> Measurements:
     if mask.ndim != 2 or not mask.size:
         raise InputError(f"a mask has shape {mask.shape}; it must be (H, W) with at least one pixel.")
     lesion = mask != 0
-    area = int(lesion.sum())
+    area = int(np.count_nonzero(lesion))
     if not area:
         return Measurements(0.0, 0, None, None, None, False)
     frame = _box(lesion)
-    labels, count = ndimage.label(lesion[frame], structure=_ALL_EIGHT)
-    region = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if count > 1 else lesion[frame]
+    region = lesion[frame]
+    keep_largest(region)
+    fill_holes(region)
     box = _box(region)
     touches = any(
         outer.start + inner.start == 0 or outer.start + inner.stop == length
         for outer, inner, length in zip(frame, box, mask.shape, strict=True)
     )
-    outside, _ = ndimage.label(~np.pad(region[box], 1))
-    region = (outside != outside[0, 0])[1:-1, 1:-1]
+    region = np.ascontiguousarray(region[box])
+    coverage = coverage_grid(region)
     return Measurements(
         area_share=area / mask.size,
         area_px=area,
-        asymmetry=asymmetry(region),
-        border_irregularity=border_irregularity(region),
+        asymmetry=asymmetry(coverage),
+        border_irregularity=border_irregularity(coverage),
         diameter_px=greatest_diameter(region),
         touches_edge=touches,
     )
@@ -129,15 +130,15 @@ def greatest_diameter(mask: NDArray) -> float:
         Pixels.
     """
     rows = np.flatnonzero(mask.any(axis=1))
-    left = mask[rows].argmax(axis=1)
-    right = mask.shape[1] - mask[rows][:, ::-1].argmax(axis=1)
+    left = mask.argmax(axis=1)[rows]
+    right = mask.shape[1] - mask[:, ::-1].argmax(axis=1)[rows]
     # the hull of all pixels is that of the outer corners of each row's ends
     corners = [np.stack([rows + step, side], axis=1) for step in (0, 1) for side in (left, right)]
     points = np.concatenate(corners).astype(float)
     return float(pdist(points[ConvexHull(points).vertices]).max())
 
 
-def border_irregularity(mask: NDArray) -> float:
+def border_irregularity(coverage: NDArray[np.float64]) -> float:
     """The compactness index P² / (4 pi A) of perimeter P and area A.
 
     1 for a disc, 4 / pi for a square; indentations, protrusions and elongation make it larger. The border is
@@ -150,18 +151,17 @@ def border_irregularity(mask: NDArray) -> float:
         tumors. Computerized Medical Imaging and Graphics 16(3), 1992, 199-203.
 
     Args:
-        mask: 0 and not 0, ``(H, W)``, not empty: one region without holes.
+        coverage: of one region without holes, see :func:`coverage_grid`.
 
     Returns:
         The index, at least 1.
     """
-    shape = _on_grid(mask)
-    perimeter = ndimage.gaussian_gradient_magnitude(shape, _SMOOTHING, mode="constant").sum()
+    perimeter = ndimage.gaussian_gradient_magnitude(coverage, _SMOOTHING, mode="constant").sum()
     # nothing is rounder than a disc, but smoothing takes from the border of the smallest
-    return max(1.0, float(perimeter**2 / (4 * math.pi * shape.sum())))
+    return max(1.0, float(perimeter**2 / (4 * math.pi * coverage.sum())))
 
 
-def asymmetry(mask: NDArray) -> float:
+def asymmetry(coverage: NDArray[np.float64]) -> float:
     """The share of a region that has no mirror image in it, for the best pair of axes.
 
     The region is folded about two perpendicular axes through its centroid. For each, the part whose mirror image
@@ -175,28 +175,33 @@ def asymmetry(mask: NDArray) -> float:
         551-559 (two perpendicular axes, placed for the lowest asymmetry).
 
     Args:
-        mask: 0 and not 0, ``(H, W)``, not empty.
+        coverage: of one region, see :func:`coverage_grid`.
 
     Returns:
         0 to 1.
     """
-    shape = ndimage.gaussian_filter(_on_grid(mask), _SMOOTHING, mode="constant")
-    covered, total = torch.from_numpy(shape[shape != 0]), shape.sum()
-    images = torch.from_numpy(shape).expand(2, 1, -1, -1)
+    shape = ndimage.gaussian_filter(coverage, _SMOOTHING, mode="constant")
     centre = np.array(ndimage.center_of_mass(shape))
-    away = torch.from_numpy(np.argwhere(shape) - centre)
+    away, values = (np.argwhere(shape) - centre).T, shape[shape != 0]
+    # a mirror image lies as far from the centre: nearer than any pixel that is not full, it is full as well
+    radius = np.hypot(*away)
+    outer = radius > radius[values < 1 - 1e-9].min() - math.sqrt(2)
+    places, covered = torch.from_numpy(away[:, outer]), torch.from_numpy(values[outer])
+    both, total = 2 * float(covered.sum()), float(shape.sum())
+    images = torch.from_numpy(shape).expand(2, 1, -1, -1)
     # grid_sample counts from -1 to 1, columns before rows
     per_pixel = 2 / (np.array(shape.shape) - 1)
-    middle = torch.from_numpy((centre * per_pixel - 1)[::-1].copy())
+    middle = torch.from_numpy((centre * per_pixel - 1)[[1, 0, 1, 0], None])
 
     def unmatched(degrees: float) -> float:
         angle = math.radians(2 * degrees)
         # the mirror about the axis at that angle; about the perpendicular axis it is the negative
-        mirror = np.array([[math.cos(angle), math.sin(angle)], [math.sin(angle), -math.cos(angle)]])
-        moved = away @ torch.from_numpy((mirror * per_pixel)[:, ::-1].copy())
-        places = torch.stack([middle + moved, middle - moved])[:, None]
-        folded = F.grid_sample(images, places, align_corners=True)
-        return float((covered - folded).clamp(min=0).sum() / (2 * total))
+        mirror = np.array([[math.sin(angle), -math.cos(angle)], [math.cos(angle), math.sin(angle)]])
+        mirror *= per_pixel[::-1, None]
+        mirrored = torch.addmm(middle, torch.from_numpy(np.concatenate([mirror, -mirror])), places)
+        grid = mirrored.view(2, 2, 1, -1).permute(0, 2, 3, 1)
+        folded = F.grid_sample(images, grid, align_corners=True)[:, 0, 0]
+        return max(0.0, both - float(torch.minimum(covered, folded).sum())) / (2 * total)
 
     tried = np.arange(0, 90, _SEARCH_STEP)
     shares = [unmatched(angle) for angle in tried]
@@ -217,19 +222,26 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _on_grid(mask: NDArray) -> NDArray[np.float64]:
-    """The region's coverage of a grid on which its diameter is at most ``_GRID_DIAMETER``, with a margin."""
-    region = (mask != 0).astype(np.float32)
-    factor = max(1.0, math.sqrt(4 * region.sum() / math.pi) / _GRID_DIAMETER)
+def coverage_grid(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The region's coverage of a grid on which its diameter is at most 160 pixels, with a margin for smoothing.
+
+    Args:
+        region: ``(H, W)``, not empty.
+
+    Returns:
+        ``(h, w)``, 0 to 1.
+    """
+    factor = math.sqrt(4 * np.count_nonzero(region) / math.pi) / _GRID_DIAMETER
+    grid: NDArray = region
     if factor > 1:
         # whole grid cells, so that both sides are reduced by the same factor
         cells = [math.ceil(length / factor) for length in region.shape]
         missing = [
             math.ceil(cell * factor) - length for cell, length in zip(cells, region.shape, strict=True)
         ]
-        region = np.pad(region, [(0, max(0, count)) for count in missing])
-        image = Image.fromarray(region)
+        padded = np.pad(region.view(np.uint8), [(0, max(0, count)) for count in missing])
+        image = Image.fromarray(padded).convert("F")
         box = (0.0, 0.0, min(cells[1] * factor, image.width), min(cells[0] * factor, image.height))
-        region = np.asarray(image.resize((cells[1], cells[0]), Image.Resampling.BOX, box=box))
+        grid = np.asarray(image.resize((cells[1], cells[0]), Image.Resampling.BOX, box=box))
     # room for the smoothed border
-    return np.pad(region.astype(np.float64), math.ceil(6 * _SMOOTHING))
+    return np.pad(grid.astype(np.float64), math.ceil(6 * _SMOOTHING))

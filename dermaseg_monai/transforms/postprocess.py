@@ -12,10 +12,10 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from dermaseg_monai.transforms.regions import Regions
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.flags import is_on
 from dermaseg_monai.utils.modes import check_mode, foreground_logits, mode_channels
+from dermaseg_monai.utils.regions import Regions, fill_holes, keep_largest
 from dermaseg_monai.utils.tensors import plain, with_meta_of
 
 
@@ -151,9 +151,7 @@ class LargestComponentd(_Maskd):
         super().__init__(keys, allow_missing_keys)
 
     def _change(self, mask: np.ndarray, index: int) -> None:
-        regions = Regions(mask, diagonal=True)
-        others = np.arange(len(regions.areas)) != regions.areas.argmax()
-        regions.paint(others, mask, False)
+        keep_largest(mask)
 
 
 class FillHolesd(_Maskd):
@@ -173,8 +171,7 @@ class FillHolesd(_Maskd):
         super().__init__(keys, allow_missing_keys)
 
     def _change(self, mask: np.ndarray, index: int) -> None:
-        background = Regions(~mask, diagonal=False)
-        background.paint(~background.at_border(), mask, True)
+        fill_holes(mask)
 
 
 class RemoveSmalld(_Maskd):

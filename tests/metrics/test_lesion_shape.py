@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from scipy.ndimage import label
+from scipy.ndimage import center_of_mass, gaussian_filter, label, map_coordinates
 
-from dermaseg_monai.metrics.lesion_shape import greatest_diameter, measure_lesion
+from dermaseg_monai.metrics.lesion_shape import asymmetry, coverage_grid, greatest_diameter, measure_lesion
 from dermaseg_monai.utils.errors import InputError
 
 
@@ -82,6 +82,28 @@ def test_notches_make_the_border_irregular() -> None:
     flower = np.hypot(x, y) <= 120 * (1 + 0.2 * np.cos(7 * angle))
     # P² / (4 pi A) of that curve, by quadrature
     assert measure_lesion(flower).border_irregularity == pytest.approx(1.8839, rel=0.02)
+
+
+@pytest.mark.parametrize("hole", [0, 40])
+def test_asymmetry_is_that_of_every_pixel_folded(hole: float) -> None:
+    x, y = plane(160)
+    egg = (x / (60 + 0.3 * y)) ** 2 + (y / 50) ** 2 <= 1
+    egg &= np.hypot(x - 30, y + 45) > hole  # bitten, so that the fullest circle about its centre is small
+    shape = gaussian_filter(coverage_grid(egg), 1.6, mode="constant")
+    centre = np.array(center_of_mass(shape))[:, None, None]
+    away = np.indices(shape.shape) - centre
+
+    def unmatched(degrees: float) -> float:
+        cosine, sine = math.cos(math.radians(2 * degrees)), math.sin(math.radians(2 * degrees))
+        mirror = np.tensordot([[cosine, sine], [sine, -cosine]], away, 1)
+        folded = [
+            map_coordinates(shape, centre + side * mirror, order=1, mode="constant") for side in (1, -1)
+        ]
+        return float(np.maximum(shape - folded, 0).sum() / (2 * shape.sum()))
+
+    lowest = min(unmatched(degrees) for degrees in np.arange(0, 90, 0.5))
+    assert lowest > 0.01
+    assert asymmetry(coverage_grid(egg)) == pytest.approx(lowest, abs=1e-4)
 
 
 def test_diameters_of_few_pixels() -> None:

@@ -1,4 +1,4 @@
-// Connected regions of a mask, by the runs of its rows, as in dermaseg_monai/transforms/regions.py.
+// Connected regions of a mask, by the runs of its rows, as in dermaseg_monai/utils/regions.py.
 // A mask is a Uint8Array of 0 and 1, row by row.
 
 /** The regions of the pixels that have `value`; diagonal neighbours belong together where `diagonal` says so. */

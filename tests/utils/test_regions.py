@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dermaseg_monai.transforms.regions import Regions
+from dermaseg_monai.utils.regions import Regions
 
 STRUCTURES = {True: np.ones((3, 3), dtype=bool), False: None}
 

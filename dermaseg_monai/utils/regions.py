@@ -79,3 +79,23 @@ class Regions:
         lower = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
         links = coo_array((np.ones(upper.size, dtype=bool), (upper, lower)), (counts.size, counts.size))
         return connected_components(links, directed=False)[1]
+
+
+def keep_largest(mask: np.ndarray) -> None:
+    """Remove all regions of a mask but the largest (8-connected; of equals the first).
+
+    Args:
+        mask: bool (H, W), not empty, changed in place.
+    """
+    regions = Regions(mask, diagonal=True)
+    regions.paint(np.arange(len(regions.areas)) != regions.areas.argmax(), mask, False)
+
+
+def fill_holes(mask: np.ndarray) -> None:
+    """Fill the background of a mask that is not 4-connected to its border.
+
+    Args:
+        mask: bool (H, W), changed in place.
+    """
+    background = Regions(~mask, diagonal=False)
+    background.paint(~background.at_border(), mask, True)
