@@ -148,7 +148,7 @@ SETTINGS: Mapping[str, Setting] = {
     "mode": _choice(*MODES),
     "task": _choice("lesion", "attribute"),
     "section": _choice("training", "validation", "test", "fold"),
-    "prompt_kind": _choice("box", "points", "box_and_points"),
+    "prompt_kind": _choice("box", "points", "box_and_points", "mixed"),
     "threshold_objective": _choice("macro", "micro"),
     "class_weights_by": _choice("presence", "attribute"),
     "flips": _several(

@@ -9,6 +9,7 @@ from dermaseg_monai.sam.comparison import PromptComparison, format_table
 from dermaseg_monai.sam.evaluator import PromptEvaluator
 from dermaseg_monai.sam.export import export_onnx
 from dermaseg_monai.sam.finetune import (
+    CorrectiveClicks,
     EmbeddingDataset,
     EmbeddingLoader,
     PromptTraining,
@@ -20,6 +21,7 @@ from dermaseg_monai.sam.from_mask import (
     points_beside,
     points_inside,
     prompt_from_mask,
+    random_points,
 )
 from dermaseg_monai.sam.network import SamNetwork
 from dermaseg_monai.sam.preprocess import PREPROCESSING, MedSamPreprocessd, SamPreprocessd
@@ -38,6 +40,7 @@ __all__ = [
     "SOURCES",
     "BundlePredictor",
     "Checkpoint",
+    "CorrectiveClicks",
     "EmbeddingCache",
     "EmbeddingDataset",
     "EmbeddingLoader",
@@ -68,5 +71,6 @@ __all__ = [
     "points_inside",
     "prepare_prompted_batch",
     "prompt_from_mask",
+    "random_points",
     "read_prompts",
 ]

@@ -23,13 +23,28 @@ from dermaseg_monai.sam.from_mask import (
     photo_rng,
     points_beside,
     points_inside,
+    random_points,
 )
 from dermaseg_monai.sam.network import Prompted, SamNetwork
-from dermaseg_monai.sam.prompt import Box, Prompt, stacked
+from dermaseg_monai.sam.prompt import KINDS, Box, Prompt, stacked
+from dermaseg_monai.sam.simulated_clicks import corrective_click
 from dermaseg_monai.sam.sources import predicted_mask
 from dermaseg_monai.utils.distributed import rank, world_size
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.precision import autocast
 from dermaseg_monai.utils.threads import bounded_map
+
+MIXED = "mixed"
+"""Trains one model for every kind of prompt and for the clicks that correct its masks."""
+
+TRAINED_KINDS = (*KINDS, MIXED)
+"""What a model can be trained for."""
+
+CORRECTIONS = 4
+"""The most clicks that follow the first prompt of a mixed batch, of which each number is as likely."""
+
+_NO_CLICK = ((0.0, 0.0), -1)
+"""What SAM takes for no point, where a mask of the batch has no error left."""
 
 
 class PromptedLesion(NamedTuple):
@@ -114,10 +129,13 @@ class EmbeddingLoader:
     out the last incomplete batch, unless it is the only one. Under ``torch.distributed`` each process draws its
     share. Where a mask lacks pixels for all its points, the last one is repeated, so that batches stay whole.
 
+    Of "mixed" prompts each batch draws its kind, and how many clicks shall follow (:class:`CorrectiveClicks`).
+    Their positive points lie anywhere on the lesion, where those of a fixed kind keep to its middle.
+
     Args:
         dataset: where embeddings and masks are.
         batch_size: photos per batch and process.
-        kind: "box", "points" or "box_and_points".
+        kind: "box", "points", "box_and_points" or "mixed".
         points: positive points of each prompt, where points are asked for.
         negative_points: negative points of each prompt, where points are asked for.
         jitter: augmentation: largest shift of each side of a box, as a share of its width or height.
@@ -141,7 +159,7 @@ class EmbeddingLoader:
         seed: int = 0,
         workers: int | None = None,
     ) -> None:
-        check_kind(kind, points, negative_points)
+        check_kind(kind, points, negative_points, TRAINED_KINDS)
         if batch_size < 1 or not 0 <= jitter <= 0.4 or not len(dataset):
             raise InputError(
                 f"a loader of {len(dataset)} photos with batch_size {batch_size} and jitter {jitter} cannot work; give "
@@ -167,13 +185,17 @@ class EmbeddingLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield ``{"image": what SamNetwork takes of cached embeddings, "label": (B, 1, h, w), "index": (B,)}``."""
+        """Yield ``{"image": what SamNetwork takes of cached embeddings, "label": (B, 1, h, w), "index": (B,)}``.
+
+        "corrections" is the number of clicks that shall follow.
+        """
         order = self._order()[: len(self) * self.batch_size]
         self.dataset.files, self.dataset.lesions  # noqa: B018 - computed here rather than in every thread
+        batches = [(index, *self._drawn(number)) for number, index in enumerate(order.split(self.batch_size))]
+        asked = [(one, kind) for index, kind, _ in batches for one in index.tolist()]
         with ThreadPoolExecutor(self.workers) as pool:
-            loaded = bounded_map(pool, self._load, order.tolist(), ahead=2 * self.batch_size)
-            for start in range(0, len(order), self.batch_size):
-                index = order[start : start + self.batch_size]
+            loaded = bounded_map(pool, lambda entry: self._load(*entry), asked, ahead=2 * self.batch_size)
+            for index, _, corrections in batches:
                 entries = [next(loaded) for _ in index]
                 image = {"embeddings": torch.stack([embedding for embedding, _, _ in entries])}
                 boxes, points, labels = stacked([prompt for _, _, prompt in entries], "cpu")
@@ -182,7 +204,7 @@ class EmbeddingLoader:
                 if points is not None and labels is not None:
                     image |= {"points": points, "labels": labels}
                 label = torch.stack([label for _, label, _ in entries])
-                yield {"image": image, "label": label, "index": index}
+                yield {"image": image, "label": label, "index": index, "corrections": corrections}
 
     def _order(self) -> torch.Tensor:
         count = len(self.dataset)
@@ -192,15 +214,22 @@ class EmbeddingLoader:
             order = torch.randperm(count, generator=generator)[: count // world_size() * world_size()]
         return order[rank() :: world_size()]
 
-    def _load(self, index: int) -> tuple[torch.Tensor, torch.Tensor, Prompt]:
+    def _drawn(self, number: int) -> tuple[str, int]:
+        """Kind of the prompts of a batch, and how many clicks shall correct what they lead to."""
+        if self.kind != MIXED:
+            return self.kind, 0
+        rng = photo_rng(self.seed, f"batch {number} {self.epoch}")
+        return str(rng.choice(KINDS)), int(rng.integers(CORRECTIONS + 1))
+
+    def _load(self, index: int, kind: str) -> tuple[torch.Tensor, torch.Tensor, Prompt]:
         embedding, lesion = self.dataset[index]
         item = self.dataset.data[index]
-        return embedding, lesion.label, self._prompt(lesion, f"{item['id']} {self.epoch}")
+        return embedding, lesion.label, self._prompt(lesion, kind, f"{item['id']} {self.epoch}")
 
-    def _prompt(self, lesion: PromptedLesion, name: str) -> Prompt:
+    def _prompt(self, lesion: PromptedLesion, kind: str, name: str) -> Prompt:
         rng = photo_rng(self.seed, name)
         box = jittered_box(lesion.box, self.jitter, lesion.shown, rng)
-        if self.kind == "box":
+        if kind == "box":
             return Prompt(box)
         factor = self.dataset.cache.network.mask_factor
         height, width = (-(-side // factor) for side in lesion.shown)
@@ -209,12 +238,15 @@ class EmbeddingLoader:
             (lesion.box[0] + lesion.box[2]) / (2 * factor),
             (lesion.box[1] + lesion.box[3]) / (2 * factor),
         )
-        inside = _exactly(points_inside(mask, self.points) or (centre,), self.points)
+        found = (
+            random_points(mask, self.points, rng) if self.kind == MIXED else points_inside(mask, self.points)
+        )
+        inside = _exactly(found or (centre,), self.points)
         beside = points_beside(mask, self.negative_points, rng)
         outside = _exactly(beside or ((0.5, 0.5),), self.negative_points)
         points = tuple((x * factor, y * factor) for x, y in inside + outside)
         labels = (1,) * self.points + (0,) * self.negative_points
-        return Prompt(box if self.kind == "box_and_points" else None, points, labels)
+        return Prompt(box if kind == "box_and_points" else None, points, labels)
 
 
 class PromptTraining(nn.Module):
@@ -227,7 +259,7 @@ class PromptTraining(nn.Module):
 
     Args:
         network: the whole network.
-        kind: of the prompts: "box", "points" or "box_and_points".
+        kind: of the prompts: "box", "points", "box_and_points" or "mixed".
         prompt_encoder: train the prompt encoder too.
 
     Raises:
@@ -236,7 +268,7 @@ class PromptTraining(nn.Module):
 
     def __init__(self, network: SamNetwork, kind: str = "box", prompt_encoder: bool = False) -> None:
         super().__init__()
-        check_kind(kind, 1, 0)
+        check_kind(kind, 1, 0, TRAINED_KINDS)
         self.mask_decoder = network.mask_decoder
         self.prompt_encoder = network.prompt_encoder
         self._whole = (network,)  # in a tuple, so that it is no submodule
@@ -249,10 +281,11 @@ class PromptTraining(nn.Module):
             encoder = self.prompt_encoder
             encoder.no_mask_embed.requires_grad_(True)
             # of the point embeddings, two are negative and positive points, two a box's corners
-            used = {"box": (2, 3), "points": (0, 1), "box_and_points": (0, 1, 2, 3)}[kind]
+            used = {"box": (2, 3), "points": (0, 1)}.get(kind, (0, 1, 2, 3))
             for number in used:
                 encoder.point_embeddings[number].requires_grad_(True)
-            encoder.not_a_point_embed.requires_grad_(kind == "points")
+            encoder.not_a_point_embed.requires_grad_(kind in ("points", MIXED))
+            encoder.mask_downscaling.requires_grad_(kind == MIXED)
 
     def forward(self, image: Prompted) -> torch.Tensor:
         """Segment cached embeddings.
@@ -281,6 +314,55 @@ def prepare_prompted_batch(
     """
     image = {name: value.to(device, non_blocking=non_blocking) for name, value in batchdata["image"].items()}
     return image, batchdata["label"].to(device, non_blocking=non_blocking)
+
+
+class CorrectiveClicks:
+    """``prepare_batch`` of a trainer that lets clicks follow the first prompt, as a person corrects a mask.
+
+    As often as the batch says, the network segments without gradients, a click goes into the largest error of each
+    mask, and the mask's logits become a prompt as well. The step that follows learns from the last prompts alone. The
+    truth enters by where clicks lie and what they are labelled, as it does when a person clicks.
+
+    Args:
+        network: the whole network that is trained.
+        amp: segment under autocast, see :func:`dermaseg_monai.utils.precision.half_dtype`.
+
+    Reference: Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", 2021.
+        arXiv:2102.06583
+    """
+
+    def __init__(self, network: SamNetwork, amp: bool | str | None = False) -> None:
+        self.network = network
+        self.amp = amp
+
+    def __call__(
+        self,
+        batchdata: dict[str, Any],
+        device: torch.device | str = "cpu",
+        non_blocking: bool = False,
+        **_: Any,
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What :func:`prepare_prompted_batch` gives, with clicks and "masks", logits ``(B, 1, h, w)``, added."""
+        image, label = prepare_prompted_batch(batchdata, device, non_blocking)
+        for _ in range(batchdata["corrections"]):
+            with torch.no_grad(), autocast(device, self.amp):
+                logits = self.network.decode_tensors(**image).float()
+            image = {**image, **self._clicked(image, logits, label), "masks": logits}
+        return image, label
+
+    def _clicked(
+        self, image: dict[str, torch.Tensor], logits: torch.Tensor, label: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        masks, truths = (logits[:, 0] >= 0).cpu().numpy(), label[:, 0].cpu().numpy()
+        clicks = [corrective_click(*pair) or _NO_CLICK for pair in zip(masks, truths, strict=True)]
+        points = torch.tensor([[point] for point, _ in clicks]) * self.network.mask_factor
+        added = {"points": points, "labels": torch.tensor([[float(label)] for _, label in clicks])}
+        return {
+            name: torch.cat([image[name], value.to(logits.device)], dim=1)
+            if name in image
+            else value.to(logits.device)
+            for name, value in added.items()
+        }
 
 
 def _exactly(points: tuple[Any, ...], count: int) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -75,6 +76,24 @@ def points_inside(mask: np.ndarray, count: int) -> tuple[Point, ...]:
     depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     deepest = np.unravel_index(depth.argmax(), depth.shape)
     return _spread(depth >= depth.max() / 2, (int(deepest[0]), int(deepest[1])), count, step, (left, top))
+
+
+def random_points(mask: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Point, ...]:
+    """Points anywhere on a mask, each pixel being as likely.
+
+    Args:
+        mask: (H, W), 0 and not 0.
+        count: how many.
+        rng: chooses them.
+
+    Returns:
+        (x, y) in pixels; none where the mask is empty.
+    """
+    candidates = np.argwhere(mask)
+    if not len(candidates):
+        return ()
+    chosen = candidates[rng.integers(len(candidates), size=count)]
+    return tuple((float(column) + 0.5, float(row) + 0.5) for row, column in chosen)
 
 
 def points_beside(mask: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Point, ...]:
@@ -154,10 +173,10 @@ def prompt_from_mask(
     return Prompt(box if kind == "box_and_points" else None, inside + outside, labels)
 
 
-def check_kind(kind: str, points: int, negative_points: int) -> None:
+def check_kind(kind: str, points: int, negative_points: int, kinds: Sequence[str] = KINDS) -> None:
     """Raise InputError where a prompt of this kind and these numbers of points cannot be made."""
-    if kind not in KINDS:
-        raise InputError(f"the kind of prompt is '{kind}', but it must be one of {', '.join(KINDS)}.")
+    if kind not in kinds:
+        raise InputError(f"the kind of prompt is '{kind}', but it must be one of {', '.join(kinds)}.")
     if points < 1 or negative_points < 0:
         raise InputError(
             f"a prompt of {points} positive and {negative_points} negative points is asked for; give at least 1 "

@@ -15,6 +15,7 @@ from dermaseg_monai.handlers import EpochSeed, SegmentationHandler
 from dermaseg_monai.losses import CrossEntropyLoss, DiceLoss, WeightedSum
 from dermaseg_monai.metrics import confusion_counts, dice
 from dermaseg_monai.sam import (
+    CorrectiveClicks,
     EmbeddingCache,
     EmbeddingDataset,
     EmbeddingLoader,
@@ -113,6 +114,57 @@ def test_gradient_reaches_all_that_is_trained(tmp_path: Path, kind: str, prompt_
     assert network.multimask is False
 
 
+def test_mixed_training_reaches_all_that_prompts_use(tmp_path: Path) -> None:
+    network = tiny_network()
+    loader = EmbeddingLoader(
+        dataset_of(tmp_path, network, 16), 1, "mixed", negative_points=1, shuffle=True, workers=1
+    )
+    training = PromptTraining(network, "mixed", prompt_encoder=True).train()
+    prepare = CorrectiveClicks(network)
+    for batch in loader:
+        image, label = prepare(batch, "cpu")
+        DiceLoss()(training(image), label).backward()
+    for name, parameter in training.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    assert all(p.requires_grad for p in training.prompt_encoder.parameters())
+    assert network.multimask is False
+
+
+class TestCorrectiveClicks:
+    def test_each_lies_in_the_error_of_the_mask_before_it(self, tmp_path: Path) -> None:
+        network = tiny_network(patch_size=8)  # of which a mask's pixel covers two of the input
+        (batch,) = EmbeddingLoader(dataset_of(tmp_path, network), 5, jitter=0.1, workers=1)
+        batch["corrections"] = 3
+        image, label = CorrectiveClicks(network)(batch, "cpu")
+        assert set(image) == {"embeddings", "boxes", "points", "labels", "masks"}
+        assert image["points"].shape == (5, 3, 2)
+        assert torch.equal(label, batch["label"])
+        prompt = dict(batch["image"])
+        for clicks in range(1, 4):
+            with torch.no_grad():
+                logits = network.decode_tensors(**prompt)
+            points, labels = image["points"][:, :clicks], image["labels"][:, :clicks]
+            for mask, truth, point, told in zip(
+                logits[:, 0] >= 0, label[:, 0], points[:, -1], labels[:, -1], strict=True
+            ):
+                column, row = (point / 2).int().tolist()
+                assert truth[row, column] == told != mask[row, column]
+            # nothing but clicks and the network's own answer is added to the first prompt
+            prompt = {**batch["image"], "points": points, "labels": labels, "masks": logits}
+        assert all(torch.equal(image[name], value) for name, value in prompt.items())
+        assert not image["masks"].requires_grad
+
+    def test_a_mask_without_error_gets_no_click(self, tmp_path: Path) -> None:
+        network = tiny_network()
+        (batch,) = EmbeddingLoader(dataset_of(tmp_path, network, 2), 2, "points", workers=1)
+        batch["corrections"] = 1
+        with torch.no_grad():
+            batch["label"][0] = network.decode_tensors(**batch["image"])[0] >= 0
+        image, _ = CorrectiveClicks(network)(batch, "cpu")
+        assert image["labels"][0].tolist() == [1, -1]
+        assert image["labels"][1, 1] in (0, 1)
+
+
 def test_state_is_small_and_the_network_s_own(tmp_path: Path) -> None:
     network = tiny_network()
     training = PromptTraining(network)
@@ -165,6 +217,34 @@ class TestLoader:
             assert (
                 [int(label[int(y), int(x)]) for x, y in points.tolist()] == labels.tolist() == [1, 1, 0, 0, 0]
             )
+
+    def test_mixed_batches_draw_kind_and_clicks(self, tmp_path: Path) -> None:
+        dataset = dataset_of(tmp_path, tiny_network(), 24)
+
+        def epoch(number: int, seed: int = 0) -> list[dict[str, Any]]:
+            loader = EmbeddingLoader(dataset, 1, "mixed", jitter=0.1, shuffle=True, seed=seed, workers=1)
+            loader.set_epoch(number)
+            return list(loader)
+
+        batches = epoch(1)
+        kinds = {tuple(sorted(batch["image"])) for batch in batches}
+        point = ("embeddings", "labels", "points")
+        assert kinds == {("boxes", "embeddings"), point, ("boxes", *point)}
+        assert {batch["corrections"] for batch in batches} == {0, 1, 2, 3, 4}
+        places = []
+        for batch in batches:
+            if "points" in batch["image"]:
+                assert batch["image"]["labels"].tolist() == [[1]]
+                (x, y) = batch["image"]["points"][0, 0].int().tolist()
+                assert batch["label"][0, 0, y, x] == 1
+                places.append((x, y))
+        assert len(set(places)) > len(places) / 2
+
+        def drawn(batches: list[dict[str, Any]]) -> str:
+            return str([(batch["corrections"], batch["image"].get("points")) for batch in batches])
+
+        assert drawn(epoch(1)) == drawn(batches)
+        assert drawn(epoch(2)) != drawn(batches) != drawn(epoch(1, seed=3))
 
     def test_empty_mask_keeps_the_batch_whole(self, tmp_path: Path) -> None:
         empty = np.zeros((48, 64), dtype=np.uint8)
