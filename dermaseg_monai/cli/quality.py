@@ -32,7 +32,7 @@ def evaluate(
         against: folder of another program's masks, to compare with.
         task: lesion, or attribute for masks named <id>_attribute_<attribute>.png.
         surface_tolerance: how far a boundary may be off for the surface Dice, as a share of the diagonal.
-        pixels_per_mm: the scale of all photos, for distances in mm.
+        pixels_per_mm: the scale of all photos, for distances in mm; by default each photo's own, where it is known.
         strata: also say for which photos the masks are worse, in strata.html.
         metadata: CSV file with a column of ids, whose other columns make further strata.
     """

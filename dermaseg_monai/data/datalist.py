@@ -47,7 +47,7 @@ def load_datalist(
 
     Returns:
         A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
-        in the order of ``ATTRIBUTES``); of several folders, "folder" is the name of its own, with as many folders
+        in the order of ``ATTRIBUTES``); "pixels_per_mm", a float, where the scale is known; of several folders, "folder" is the name of its own, with as many folders
         around it as tell the names apart.
 
     Raises:
@@ -314,7 +314,11 @@ def _item(item: Any, path: Path, where: str, task: str) -> dict[str, Any]:
     image, *labels = (
         _existing(path, name) for name in (item["image"], *([label] if isinstance(label, str) else label))
     )
-    return {"id": item["id"], "image": image, "label": labels if task == "attribute" else labels[0]}
+    scale = {"pixels_per_mm": item["pixels_per_mm"]} if "pixels_per_mm" in item else {}
+    for value in scale.values():
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise InputError(f"{path}: {where} has {value!r} pixels_per_mm; give a number above 0.")
+    return {"id": item["id"], "image": image, "label": labels if task == "attribute" else labels[0], **scale}
 
 
 def _existing(path: Path, name: str) -> str:

@@ -96,6 +96,8 @@ def _store_photo(pair: Pair, output: Path, size: int | None, record: Record) -> 
                 target, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=2.0
             )
             content = _encoded(reduced, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        if photo.pixels_per_mm is not None:
+            record.pixels_per_mm = photo.pixels_per_mm * max(target) / max(frame)
         suffix = (photo.portable or ".png") if target == frame else ".jpg"
         record.files["image"] = _place(content, output, f"{FOLDERS['image']}/{pair.id}{suffix}")
     return frame

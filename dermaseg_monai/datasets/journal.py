@@ -46,6 +46,7 @@ class Record:
         problem: the file at fault and what is wrong with it, where the image was left out.
         area: share of the photo that the lesion covers, 0 to 1; None without a lesion mask.
         notes: files and what had to be decided in reading them.
+        pixels_per_mm: scale of the stored photo on the skin; None where its file does not tell.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Record:
     problem: tuple[str, str] | None = None
     area: float | None = None
     notes: list[tuple[str, str]] = field(default_factory=list)
+    pixels_per_mm: float | None = None
 
 
 def stamp(output: Path, name: str, crc: int | None = None) -> FileStamp:
@@ -81,7 +83,15 @@ def read_journal(path: Path) -> dict[str, Record]:
                 continue
             problem = tuple(content["problem"]) if content["problem"] else None
             notes = [(str(source), str(note)) for source, note in content["notes"]]
-            record = Record(content["id"], content["key"], files, problem, content["area"], notes)
+            record = Record(
+                content["id"],
+                content["key"],
+                files,
+                problem,
+                content["area"],
+                notes,
+                content["pixels_per_mm"],
+            )
             records[record.id] = record
     return records
 

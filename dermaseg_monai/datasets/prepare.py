@@ -77,7 +77,8 @@ def prepare(
     Every photo is paired with its masks, all are decoded to the last pixel by the reader of training and inference,
     and their sizes are compared. Good pairs are stored in ``images/``, ``masks/`` and ``attributes/`` of ``output``:
     JPEG and PNG photos and masks that any reader shows alike byte for byte, other photos (turned by a tag, of more
-    than 8 bits, of other formats) as PNG of the very pixels that inference shows, other masks as PNG of 0 and 255.
+    than 8 bits, of other formats) as PNG of the very pixels that inference shows, other masks as PNG of 0 and 255. The
+    scale of a DICOM photo, which a PNG does not hold, stands in the datalist.
     ``datalist.json`` is written last. Another run on the same source decodes nothing and changes nothing; a run after
     an interrupted one goes on where that one stopped. What a person changed in ``output`` is never replaced.
 
@@ -290,6 +291,8 @@ def _item(record: Record, task: str) -> dict[str, Any]:
     paths = {role: file.name for role, file in record.files.items()}
     attributes = [paths[name] for name in isic2018.ATTRIBUTES if name in paths]
     item: dict[str, Any] = {"id": record.id, "image": paths["image"]}
+    if record.pixels_per_mm is not None:
+        item["pixels_per_mm"] = round(record.pixels_per_mm, 6)
     if task == "attribute":
         return {**item, "label": attributes}
     item["label"] = paths["lesion"]

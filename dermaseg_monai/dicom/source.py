@@ -14,7 +14,7 @@ import numpy as np
 
 from dermaseg_monai.dicom.algorithm import MANUFACTURER
 from dermaseg_monai.image_files import MAX_PIXELS
-from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, read_dicom
+from dermaseg_monai.image_files.dicom import DicomPhoto, check_photo, pixel_spacing, read_dicom
 from dermaseg_monai.image_files.kinds import SIGNATURE_BYTES, is_dicom
 from dermaseg_monai.utils.errors import InputError
 
@@ -73,15 +73,7 @@ class Source:
     @property
     def spacing(self) -> tuple[float, float] | None:
         """Distance of rows and of columns in mm, where the object has it calibrated (0028,0030)."""
-        value = self.header.get("PixelSpacing")
-        shared = self.header.get("SharedFunctionalGroupsSequence")
-        if value is None and shared and "PixelMeasuresSequence" in shared[0]:
-            value = shared[0].PixelMeasuresSequence[0].get("PixelSpacing")
-        try:
-            rows, columns = (float(part) for part in value)
-        except (TypeError, ValueError):
-            return None
-        return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else None
+        return pixel_spacing(self.header)
 
     def pixels(self) -> np.ndarray:
         """Decode the frame to uint8 ``(H, W, 3)``, RGB.

@@ -20,7 +20,7 @@ from dermaseg_monai.datasets.layouts import photo_of
 from dermaseg_monai.handlers.attribute_scores import score_attributes, write_attribute_scores
 from dermaseg_monai.handlers.lesion_scores import score_lesion, write_lesion_scores
 from dermaseg_monai.image_files import is_photo_name, read_mask
-from dermaseg_monai.metrics.boundary import TOLERANCE
+from dermaseg_monai.metrics.boundary import TOLERANCE, for_photo
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import as_text, stem_of
 from dermaseg_monai.utils.threads import bounded_map
@@ -49,7 +49,7 @@ def evaluate_masks(
         section: "training", "validation" or "test".
         task: "lesion" or "attribute".
         surface_tolerance: of the surface Dice, a share of the photo's diagonal.
-        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
+        pixels_per_mm: the scale of all photos, for distances in mm; None for each photo's own, where it is known.
 
     Returns:
         ``metrics.csv``: a row per image, or per image and attribute.
@@ -64,10 +64,11 @@ def evaluate_masks(
 
     def score(item: dict[str, Any]) -> list[dict[str, Any]]:
         pred, label = (torch.from_numpy(mask) for mask in read_pair(item, files[item["id"]]))
+        own = for_photo(scale, item)
         rows = (
-            score_attributes(pred, label, ATTRIBUTES, **scale)
+            score_attributes(pred, label, ATTRIBUTES, **own)
             if task == "attribute"
-            else [score_lesion(pred, label, **scale)]
+            else [score_lesion(pred, label, **own)]
         )
         return [{"id": item["id"]} | row for row in rows]
 

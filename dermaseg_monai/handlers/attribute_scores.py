@@ -26,7 +26,7 @@ from dermaseg_monai.metrics import (
     boundary_scores,
     confusion_counts,
 )
-from dermaseg_monai.metrics.boundary import TOLERANCE
+from dermaseg_monai.metrics.boundary import TOLERANCE, for_photo
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
 from dermaseg_monai.utils.tensors import plain
@@ -66,7 +66,7 @@ class AttributeScores:
         settings: weights, section, thresholds and post-processing, to be named beside the scores.
         attributes: names of the channels.
         surface_tolerance: of the surface Dice, a share of the photo's diagonal.
-        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
+        pixels_per_mm: the scale of all photos, for distances in mm; None for each photo's own, where it is known.
     """
 
     def __init__(
@@ -100,7 +100,9 @@ class AttributeScores:
         for item in engine.state.batch:
             self.histogram.update(item["logits"][None], item["label_fitted"][None])
             named = {name: item[name] for name in ("id", "folder") if name in item}
-            scores = score_attributes(item["pred"], item["label"], self.attributes, **self.scale)
+            scores = score_attributes(
+                item["pred"], item["label"], self.attributes, **for_photo(self.scale, item)
+            )
             self.rows += [named | row for row in scores]
 
     def _write(self, engine: Any) -> None:

@@ -21,7 +21,7 @@ from dermaseg_monai.metrics import (
     boundary_scores,
     confusion_counts,
 )
-from dermaseg_monai.metrics.boundary import TOLERANCE
+from dermaseg_monai.metrics.boundary import TOLERANCE, for_photo
 from dermaseg_monai.utils.distributed import gather_objects, rank
 from dermaseg_monai.utils.files import atomic_path, write_text
 from dermaseg_monai.utils.tensors import plain
@@ -36,7 +36,8 @@ class LesionScores:
 
     Writes ``<output_dir>/metrics.csv``, a row per image, and ``<output_dir>/summary.json``: mean and standard
     deviation (over images, with N - 1) of each metric, the number of images, the photos that could not be
-    read, and the settings the masks were made with. The same means stand in ``engine.state.metrics``.
+    read, and the settings the masks were made with. The same means stand in ``engine.state.metrics``. Distances in mm
+    are of the photos whose scale is known, and ``images_with_scale`` says how many these are.
 
     Of several prepared folders, the table has a column ``folder``, and the summary the means of each.
 
@@ -45,7 +46,7 @@ class LesionScores:
         loader: where the photos come from; its failures are listed.
         settings: weights, section, threshold and post-processing, to be named beside the scores.
         surface_tolerance: of the surface Dice, a share of the photo's diagonal.
-        pixels_per_mm: the scale of all photos, for distances in mm; None where it is not known.
+        pixels_per_mm: the scale of all photos, for distances in mm; None for each photo's own, where it is known.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class LesionScores:
     def _collect(self, engine: Any) -> None:
         for item in engine.state.batch:
             named = {name: item[name] for name in ("id", "folder") if name in item}
-            scores = score_lesion(item["pred"], item["label"], **self.scale)
+            scores = score_lesion(item["pred"], item["label"], **for_photo(self.scale, item))
             self.rows.append(named | scores)
 
     def _write(self, engine: Any) -> None:
@@ -138,6 +139,7 @@ def write_lesion_scores(
     spread = scores.std(ddof=1).fillna(0.0)
     summary = {
         "images": len(table),
+        **_with_scale(table),
         "metrics": {
             name: {"mean": round(scores[name].mean(), 6), "sd": round(spread[name], 6)} for name in metrics
         },
@@ -155,6 +157,12 @@ def write_lesion_scores(
 
 def _metrics(table: pd.DataFrame) -> list[str]:
     return [name for name in (*METRICS, *BOUNDARY_METRICS, *BOUNDARY_METRICS_MM) if name in table]
+
+
+def _with_scale(table: pd.DataFrame) -> dict[str, int]:
+    """How many images the means in mm are of, where there are any."""
+    name = BOUNDARY_METRICS_MM[0]
+    return {"images_with_scale": int(table[name].notna().sum())} if name in table else {}
 
 
 def _by_folder(table: pd.DataFrame) -> dict[str, Any]:

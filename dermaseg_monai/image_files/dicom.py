@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import math
 import os
 import warnings
 import zlib
@@ -27,6 +28,7 @@ MAX_FRAMES = 1_000
 MAX_INFLATED = 1 << 30
 """Most bytes that a deflated object may grow to."""
 
+_SQUARE = 1e-3  # sides of a pixel that differ by less count as the same
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _JPEG_8_BIT = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _CODESTREAMS = "1.2.840.10008.1.2.4."
@@ -48,6 +50,12 @@ class DicomPhoto:
     dataset: Dataset
     frames: int
     size: tuple[int, int]
+
+    @property
+    def pixels_per_mm(self) -> float | None:
+        """Pixels per mm of skin, where the spacing is calibrated and the pixels are square; None otherwise."""
+        spacing = pixel_spacing(self.dataset)
+        return 1 / spacing[0] if spacing and math.isclose(*spacing, rel_tol=_SQUARE) else None
 
     def frame(self, index: int = 0) -> np.ndarray:
         """Decode one frame.
@@ -130,6 +138,29 @@ def _is_readable(dataset: Dataset, tag: int) -> bool:
     except Exception:
         return False
     return True
+
+
+def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """Distance of rows and of columns in mm, where the object has it calibrated (0028,0030).
+
+    The spacing at a detector (0018,1164) and the nominal one of a print or scan are no lengths on the skin, and not
+    taken.
+
+    Args:
+        dataset: a DICOM object, or its header.
+
+    Returns:
+        Both, above 0; None where there is none, or what stands there is no spacing.
+    """
+    value = dataset.get("PixelSpacing")
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    if value is None and shared and "PixelMeasuresSequence" in shared[0]:
+        value = shared[0].PixelMeasuresSequence[0].get("PixelSpacing")
+    try:
+        rows, columns = (float(part) for part in value)
+    except (TypeError, ValueError):
+        return None
+    return (rows, columns) if 0 < rows < math.inf and 0 < columns < math.inf else None
 
 
 def check_photo(dataset: Dataset, max_pixels: int) -> DicomPhoto:

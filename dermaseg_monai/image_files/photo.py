@@ -41,6 +41,8 @@ class Photo(NamedTuple):
             decoding rounds sizes up, so the photo may end within the last row or column.
         portable: the usual ending of the file's format where any reader shows these pixels: JPEG and PNG of
             8-bit grey or RGB, not turned by a tag; None for all other files.
+        pixels_per_mm: scale of the full photo on the skin, which only DICOM photos tell, see
+            :attr:`dermaseg_monai.image_files.dicom.DicomPhoto.pixels_per_mm`; None where it is not known.
 
     Example:
         >>> photo = Photo(np.zeros((40, 60, 3), np.uint8), size=(80, 120), extent=(0.0, 0.0, 40.0, 60.0))
@@ -52,6 +54,7 @@ class Photo(NamedTuple):
     size: tuple[int, int]
     extent: Extent
     portable: str | None = None
+    pixels_per_mm: float | None = None
 
 
 def open_photo(
@@ -90,9 +93,10 @@ def open_photo(
         raise InputError(f"reduce_to is {reduce_to}, but photos can only be reduced to 1 pixel or more.")
     with reading(path):
         if path.suffix.lower() in DICOM_SUFFIXES or is_dicom(first_bytes(path)):
-            pixels = open_dicom(path, MAX_PIXELS if max_pixels is None else max_pixels).frame()
-            height, width = pixels.shape[:2]
-            return Photo(pixels, (height, width), (0.0, 0.0, float(height), float(width)))
+            photo = open_dicom(path, MAX_PIXELS if max_pixels is None else max_pixels)
+            height, width = photo.size
+            extent = (0.0, 0.0, float(height), float(width))
+            return Photo(photo.frame(), photo.size, extent, pixels_per_mm=photo.pixels_per_mm)
         with opened(path, max_pixels) as image:
             full = image.size
             if reduce_to is not None:

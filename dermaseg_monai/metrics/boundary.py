@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -104,6 +105,24 @@ def boundary_scores(
     if pixels_per_mm is not None:
         scores |= {"hd95_mm": hd95 / pixels_per_mm, "assd_mm": assd / pixels_per_mm}
     return scores
+
+
+def for_photo(options: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``boundary_scores`` for one photo: its own scale, unless one was given for all.
+
+    Args:
+        options: with ``pixels_per_mm``, None where no scale was given.
+        item: of :func:`dermaseg_monai.data.load_datalist`, with ``pixels_per_mm`` where its file tells.
+
+    Example:
+        >>> for_photo({"pixels_per_mm": None}, {"id": "a", "pixels_per_mm": 40.0})
+        {'pixels_per_mm': 40.0}
+        >>> for_photo({"pixels_per_mm": 25.0}, {"id": "a", "pixels_per_mm": 40.0})
+        {'pixels_per_mm': 25.0}
+    """
+    if options["pixels_per_mm"] is not None:
+        return dict(options)
+    return {**options, "pixels_per_mm": item.get("pixels_per_mm")}
 
 
 def lower_is_better(metric: str) -> bool:
