@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dermaseg_monai.app.models import MAX_PIXELS, Model, Prediction
+from dermaseg_monai.app.turns import Turns
 from dermaseg_monai.image_files import open_photo
 from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.transforms import encode_heatmap, encode_mask
@@ -40,13 +42,14 @@ class Options:
     pixels_per_mm: float | None = None
 
 
-def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
+async def answer(photo: Path, name: str, options: Options, turns: Turns) -> dict[str, Any]:
     """Segment and measure a photo.
 
     Args:
         photo: the file.
         name: what its sender calls it.
         options: what is asked.
+        turns: the queue before the processor.
 
     Returns:
         Values for JSON; pictures are ``bytes``: PNG masks of 0 and 255, a PNG heat map, a JPEG preview.
@@ -54,11 +57,28 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
     Raises:
         InputError: the photo cannot be read, or has too many pixels.
     """
-    prediction = options.lesion.segment(photo, options.uncertainty, options.bounds)
+    lesion = await options.lesion.segment(photo, turns, options.uncertainty, options.bounds)
+    found = None if options.attributes is None else await options.attributes.segment(photo, turns)
+
+    def describe() -> dict[str, Any]:
+        result = {"name": name, **_lesion(lesion(), options), "attributes": None}
+        if options.attributes is not None and found is not None:
+            result["attributes"] = _attributes(found(), options.attributes.attributes)
+        if options.preview:
+            result["preview"] = _preview(photo)
+        return result
+
+    return await turns.run(describe)
+
+
+def _lesion(prediction: Prediction, options: Options) -> dict[str, Any]:
     mask = prediction.masks[0]
     height, width = mask.shape
-    result: dict[str, Any] = {
-        "name": name,
+    bounds = None
+    if prediction.outlines is not None:
+        inner, outer = (encode_mask(one) for one in prediction.outlines)
+        bounds = {"inner": inner, "outer": outer}
+    return {
         "width": width,
         "height": height,
         "bundle": options.lesion.name,
@@ -66,22 +86,16 @@ def answer(photo: Path, name: str, options: Options) -> dict[str, Any]:
         "confidence": prediction.confidence[0] if mask.any() else None,
         "measurements": measurements(mask, options.pixels_per_mm),
         "uncertainty": _uncertainty(prediction),
-        "bounds": None,
+        "bounds": bounds,
         "unlikeness": prediction.unlikeness,
-        "attributes": None,
     }
-    if prediction.outlines is not None:
-        inner, outer = (encode_mask(one) for one in prediction.outlines)
-        result["bounds"] = {"inner": inner, "outer": outer}
-    if options.attributes is not None:
-        predicted = options.attributes.segment(photo)
-        result["attributes"] = {
-            name: {"mask": encode_mask(one), "area_share": float((one != 0).mean())}
-            for name, one in zip(options.attributes.attributes, predicted.masks, strict=True)
-        }
-    if options.preview:
-        result["preview"] = _preview(photo)
-    return result
+
+
+def _attributes(prediction: Prediction, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        name: {"mask": encode_mask(mask), "area_share": float((mask != 0).mean())}
+        for name, mask in zip(names, prediction.masks, strict=True)
+    }
 
 
 def measurements(mask: np.ndarray, pixels_per_mm: float | None = None) -> dict[str, Any]:

@@ -112,21 +112,19 @@ def build_api(models: Sequence[Model], turns: Turns, limits: Limits, metrics: Me
         return await served(request, work)
 
     async def one_photo(upload: UploadFile, folder: Path, options: Options) -> dict[str, Any]:
-        name = upload.filename or "photo"
-
-        def job() -> dict[str, Any]:
-            path = new_path(upload, folder)
-            try:
-                return answer(save(upload, path), name, options)
-            except Exception as error:
-                reason = find_input_error(error)
-                if reason is None or refusal(error) is not None:
-                    raise
-                return {"name": name, "error": str(reason).replace(f"{path}: ", "")}
-            finally:
-                path.unlink(missing_ok=True)
-
-        result = await turns.run(job)
+        name, path = upload.filename or "photo", new_path(upload, folder)
+        result: dict[str, Any]
+        try:
+            async with turns.photos:
+                await turns.run(lambda: save(upload, path))
+                result = await answer(path, name, options, turns)
+        except Exception as error:
+            reason = find_input_error(error)
+            if reason is None or refusal(error) is not None:
+                raise
+            result = {"name": name, "error": str(reason).replace(f"{path}: ", "")}
+        finally:
+            path.unlink(missing_ok=True)
         metrics.count_photo(options.lesion.name, "refused" if "error" in result else "segmented")
         return result
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermaseg_monai.app.batches import Batches, Maps
+from dermaseg_monai.app.turns import Turns
 from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
 from dermaseg_monai.bundle.folder import BundleFolder
 from dermaseg_monai.inferers.flips import AXES
@@ -26,7 +28,7 @@ from dermaseg_monai.utils.tensors import plain
 MAX_PIXELS = 64_000_000
 """Largest photo that the page takes, in pixels: masks and maps are made at full size, in memory."""
 
-_PARTS = ("device", "amp", "inferer", "preprocessing", "postprocessing")
+_PARTS = ("device", "amp", "batch_size", "inferer", "preprocessing", "postprocessing")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class _Pipeline:
         self.device, self.amp, self.inferer = parts["device"], parts["amp"], parts["inferer"]
         self.before = parts["preprocessing"].transforms
         self.after = before_saving(parts["postprocessing"])
+        self.batches = Batches(self.maps, parts["batch_size"])
         for transform in self.before:
             if isinstance(transform, LoadPhotod):
                 transform.max_pixels = MAX_PIXELS
@@ -67,13 +70,15 @@ class _Pipeline:
         return item
 
     @torch.inference_mode()
-    def predicted(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        image = item["image"].as_tensor()[None].to(self.device)
-        maps = predict_maps(image, self.network, self.inferer, self.amp)
-        result = {**item, **{name: values[0] for name, values in maps.items()}}
+    def maps(self, images: torch.Tensor) -> Maps:
+        return predict_maps(images.to(self.device), self.network, self.inferer, self.amp)
+
+    @torch.inference_mode()
+    def finished(self, item: dict[Any, Any], maps: Maps) -> dict[Any, Any]:
+        item = {**item, **maps}
         for transform in self.after:
-            result = transform(result)
-        return result
+            item = transform(item)
+        return item
 
 
 class Model(BundleFolder):
@@ -114,28 +119,46 @@ class Model(BundleFolder):
         """The network with its weights, in evaluation mode, on its device."""
         return self.network()
 
-    def segment(self, photo: Path, uncertainty: bool = False, outlines: bool = False) -> Prediction:
+    async def segment(
+        self, photo: Path, turns: Turns, uncertainty: bool = False, outlines: bool = False
+    ) -> Callable[[], Prediction]:
         """Segment one photo, with the arithmetic of ``dermaseg predict``.
 
         Args:
             photo: the file.
+            turns: the queue before the processor.
             uncertainty: map where the answer is unsure as well: the network's own map, or else the entropy of its
                 mean over mirrored views.
             outlines: give the inner and the outer outline as well, where the bundle has them.
 
+        Returns:
+            What gives the answer, which is as large as the photo: to be called once, in a turn, where it is used up.
+
         Raises:
             InputError: the photo cannot be read, or has too many pixels.
         """
-        pipeline = self._outlined if outlines and self.has_outlines else self._plain
-        item = pipeline.prepared({"id": photo.stem, "image": str(photo)})
-        result = pipeline.predicted(item)
-        heat = result.get("uncertainty")
-        if uncertainty and heat is None and self.has_uncertainty:
-            heat = self._views.predicted(item)["uncertainty"]
-        masks = plain(result["pred"]).numpy()
-        bounds = plain(result["outlines"]).numpy() if "outlines" in result else None
-        heat = heat if uncertainty else None
-        return Prediction(masks, result["confidence"], heat, bounds, result.get("unlikeness"))
+
+        def prepare() -> tuple[_Pipeline, dict[Any, Any]]:
+            pipeline = self._outlined if outlines and self.has_outlines else self._plain
+            return pipeline, pipeline.prepared({"id": photo.stem, "image": str(photo)})
+
+        pipeline, item = await turns.run(prepare)
+        image = item["image"].as_tensor()
+        maps, views = await pipeline.batches.maps(image, turns), None
+        if uncertainty and "uncertainty" not in maps and self.has_uncertainty:
+            mirrored = await turns.run(lambda: self._views)
+            views = partial(mirrored.finished, item, await mirrored.batches.maps(image, turns))
+
+        def finish() -> Prediction:
+            result = pipeline.finished(item, maps)
+            heat = result.get("uncertainty") if views is None else views()["uncertainty"]
+            masks = plain(result["pred"]).numpy()
+            bounds = plain(result["outlines"]).numpy() if "outlines" in result else None
+            return Prediction(
+                masks, result["confidence"], heat if uncertainty else None, bounds, result.get("unlikeness")
+            )
+
+        return finish
 
     def refine(self, photo: Path, prompt: Prompt) -> np.ndarray:
         """Segment what a prompt points at, by a promptable bundle.

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+_PHOTOS_PER_WORKER = 8  # so many that a batch is full while another is answered
+
 
 class BusyError(Exception):
     """The queue is full.
@@ -31,12 +33,17 @@ class Turns:
     Args:
         workers: jobs that run at once.
         places: requests that may be under way, those that run and those that wait.
+
+    Attributes:
+        photos: held by each photo from before it is decoded until it is answered, so that however many are sent, few
+            are in memory.
     """
 
     def __init__(self, workers: int, places: int) -> None:
         self.workers = workers
         self.places = places
         self.taken = 0
+        self.photos = asyncio.Semaphore(workers * _PHOTOS_PER_WORKER)
         self._mean_seconds = 1.0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
 
@@ -45,28 +52,21 @@ class Turns:
         """Hold a place for one request, from before its body is read until it is answered.
 
         Raises:
-            BusyError: there is none left.
+            BusyError: there is none left; those who hold one are answered after about as long as others were.
         """
         if self.taken >= self.places:
-            wait = math.ceil(self.taken * self._mean_seconds / self.workers)
-            raise BusyError(min(max(wait, 1), 60))
+            raise BusyError(min(max(math.ceil(self._mean_seconds), 1), 60))
         self.taken += 1
+        start = time.monotonic()
         try:
             yield
         finally:
             self.taken -= 1
+            self._mean_seconds += 0.1 * (time.monotonic() - start - self._mean_seconds)
 
     async def run(self, job: Callable[[], Result]) -> Result:
         """Run a job in a thread once there is one; a caller that no longer waits takes it out of the queue."""
-
-        def timed() -> Result:
-            start = time.monotonic()
-            try:
-                return job()
-            finally:
-                self._mean_seconds += 0.1 * (time.monotonic() - start - self._mean_seconds)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
 
     def close(self) -> None:
         """Let the running jobs end, and start none of those that wait."""

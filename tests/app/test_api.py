@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dermaseg_monai.app.server import build_app
 from dermaseg_monai.app.turns import BusyError, Turns
 from dermaseg_monai.metrics.lesion_shape import measure_lesion
 from dermaseg_monai.utils.errors import InputError
+from tests.app.segmented import segmented
 from tests.datasets.layout import encode
 from tests.reliability.bad_files import SIZE, colours
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
@@ -77,7 +78,7 @@ def test_a_photo_becomes_json(client: Client, models: list[Model], tmp_path: Pat
     assert answer.status_code == 200
     (photo,) = answer.json()["photos"]
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    expected = models[0].segment(tmp_path / "a.jpg")
+    expected = segmented(models[0], tmp_path / "a.jpg")
     assert np.array_equal(mask_of(photo["mask"]), expected.masks[0] * 255)
     assert (photo["name"], photo["bundle"], photo["width"], photo["height"]) == (
         "a.jpg",
@@ -259,7 +260,7 @@ def test_places_in_the_queue() -> None:
 def test_an_answer_that_takes_too_long(
     client: Client, models: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dermaseg_monai.app.api.answer", lambda *arguments: time.sleep(1))
+    monkeypatch.setattr("dermaseg_monai.app.api.answer", lambda *arguments: asyncio.sleep(1))
     answer = segment(client(seconds=0.2), ("a.jpg", JPEG))
     assert (answer.status_code, answer.json()["detail"]) == (
         504,

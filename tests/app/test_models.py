@@ -17,6 +17,7 @@ from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.inference.predict import predict
 from dermaseg_monai.sam import Prompt
 from dermaseg_monai.utils.errors import InputError
+from tests.app.segmented import segmented
 from tests.tiny_bundle import write_tiny_bundle, write_tiny_promptable
 
 
@@ -29,7 +30,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
     (model, *_) = find_models()
-    prediction = model.segment(photo, uncertainty=True, outlines=True)
+    prediction = segmented(model, photo, uncertainty=True, outlines=True)
     row = predict(photo, tmp_path / "plain", outlines=True).iloc[0]
     assert np.array_equal(prediction.masks[0], read_mask(tmp_path / "plain" / "photo_segmentation.png"))
     assert prediction.masks.any()
@@ -45,15 +46,15 @@ def test_a_prediction_is_that_of_predict(photo: Path, tmp_path: Path) -> None:
     expected = np.asarray(Image.open(tmp_path / "views" / "photo_uncertainty.png"))
     assert prediction.uncertainty is not None
     assert np.abs(prediction.uncertainty.numpy()[0] * 255 - expected).max() <= 1
-    assert model.segment(photo).uncertainty is None
-    assert model.segment(photo).outlines is None
+    assert segmented(model, photo).uncertainty is None
+    assert segmented(model, photo).outlines is None
 
 
 def test_attributes(photo: Path, tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "attribute_tiny", "attribute_unet")
     model = Model(folder)
     assert (model.task, len(model.attributes), model.has_uncertainty) == ("attribute", 5, False)
-    prediction = model.segment(photo, uncertainty=True)
+    prediction = segmented(model, photo, uncertainty=True)
     assert prediction.masks.shape == (5, 120, 160)
     assert prediction.uncertainty is None
 
@@ -81,7 +82,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch.setattr(models_module, "MAX_PIXELS", 120 * 160 - 1)
     folder = write_tiny_bundle(tmp_path / "lesion_tiny", "lesion_unet")
     with pytest.raises(InputError, match="160 x 120 pixels are more than the limit of 19199"):
-        Model(folder).segment(photo)
+        segmented(Model(folder), photo)
 
 
 def test_found(tmp_path: Path) -> None:
