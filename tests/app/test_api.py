@@ -257,6 +257,30 @@ def test_places_in_the_queue() -> None:
     assert turns.taken == 0
 
 
+def test_a_full_queue_says_how_long_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(workers=2, places=1)
+    clock = iter([0.0, 31.0, 40.0, 41.0])
+    monkeypatch.setattr("dermaseg_monai.app.turns.time.monotonic", lambda: next(clock))
+    with turns.place():
+        pass
+    # 1 second is assumed at first, and each answer counts for a tenth
+    with turns.place(), pytest.raises(BusyError, match="try again in 4 seconds"), turns.place():
+        pass
+
+
+def test_of_many_photos_few_are_in_memory(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way = []
+
+    async def answer(path: Path, name: str, *_: Any) -> dict[str, Any]:
+        under_way.append(len(list(path.parent.glob("*.jpg"))))
+        await asyncio.sleep(0.01)
+        return {"name": name}
+
+    monkeypatch.setattr("dermaseg_monai.app.api.answer", answer)
+    segment(client(), *[(f"{number}.jpg", JPEG) for number in range(16)])
+    assert max(under_way) == 8
+
+
 def test_an_answer_that_takes_too_long(
     client: Client, models: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
