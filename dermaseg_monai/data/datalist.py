@@ -47,8 +47,8 @@ def load_datalist(
 
     Returns:
         A dictionary of absolute paths for every image: "id", "image", and "label" (a path, or a list of five
-        in the order of ``ATTRIBUTES``); "pixels_per_mm", a float, where the scale is known; of several folders, "folder" is the name of its own, with as many folders
-        around it as tell the names apart.
+        in the order of ``ATTRIBUTES``); "pixels_per_mm", a number, where the scale is known; of several folders,
+        "folder" is the name of its own, with as many folders around it as tell the names apart.
 
     Raises:
         InputError: a folder is not prepared, was prepared for the other task, no image is in the section, a

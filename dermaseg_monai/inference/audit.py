@@ -54,9 +54,9 @@ def audit(
         dataset_dir: folder that ``prepare`` wrote, with lesion masks.
         output: folder for the audit.
         bundle: name in the catalogue, or a bundle's folder; it predicts the photos of ``section``.
-        runs: or the folder of a cross-validation, such as ``runs/ablations/cross_validation_lesion_unet``. The photos of
-            all sections are predicted: each training photo by the fold that was trained without it, those of the other
-            sections, from which no fold learnt, by the folds in turn, so that all photos are judged alike.
+        runs: or the folder of a cross-validation, such as ``runs/ablations/cross_validation_lesion_unet``. The photos
+            of all sections are predicted: each training photo by the fold that was trained without it, those of the
+            other sections, from which no fold learnt, by the folds in turn, so that all photos are judged alike.
         masks: or a folder of predicted masks or grey probabilities of the photos of ``section``,
             ``<id>_segmentation.png``, 255 where lesion is certain.
         section: "training", "validation" or "test", for ``bundle`` and ``masks``.
