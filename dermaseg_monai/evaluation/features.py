@@ -1,4 +1,4 @@
-"""Features that make a photo hard: size and place of its lesion, hair, dark border, blur, skin tone, contrast."""
+"""Features that make a photo hard: its lesion's size and place, hair, ruler, dark border, blur, skin tone, contrast."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from dermaseg_monai.data import read_labels
+from dermaseg_monai.evaluation.ruler import has_ruler
 from dermaseg_monai.image_files import read_photo
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.regions import Regions
@@ -63,6 +64,8 @@ def describe(photo: NDArray[np.uint8], mask: NDArray[Any]) -> dict[str, Any]:
         - ``hair_share``: share of the skin beside the lesion that is covered by dark hair, 0 to 1: thin dark
           structures, by a black-hat with a square, that are long. Beside the lesion, since a pigment network looks the
           same inside it. Light hair is not seen, and the marks of a ruler may be taken for hair.
+        - ``ruler``: whether a ruler's marks lie beside the lesion, see
+          :func:`dermaseg_monai.evaluation.ruler.has_ruler` for what it misses.
         - ``border_share``: share of the photo that is the dark border of the lens, 0 to 1.
         - ``sharpness``: variance of the Laplacian of the grey photo within the lens, grey levels squared. It is low in
           a blurred photo, but also in a sharp one of smooth skin.
@@ -92,7 +95,8 @@ def describe(photo: NDArray[np.uint8], mask: NDArray[Any]) -> dict[str, Any]:
     edge = np.concatenate([full[0], full[-1], full[1:-1, 0], full[1:-1, -1]])
     pixels, lesion = _reduced(photo, full)
     border = _dark_border(pixels)
-    hair = _hair(pixels)
+    thin = _thin(pixels)
+    hair = _hair(thin)
     distance = ndimage.distance_transform_edt(~lesion) if lesion.any() else np.full(lesion.shape, math.inf)
     diagonal = math.hypot(*lesion.shape)
     beside = (distance > _GAP * diagonal) & ~border
@@ -106,6 +110,7 @@ def describe(photo: NDArray[np.uint8], mask: NDArray[Any]) -> dict[str, Any]:
         "edge_share": float(edge.mean()),
         "regions": len(Regions(full, diagonal=True).areas),
         "hair_share": float(hair[beside].mean()) if beside.mean() > _LEAST else math.nan,
+        "ruler": has_ruler(np.where(ndimage.binary_dilation(lesion, iterations=3), 0.0, thin)),
         "border_share": float(border.mean()),
         "sharpness": float(laplacian[within].var()) if within.any() else math.nan,
         "skin_tone": _typology_angle(skin),
@@ -164,13 +169,17 @@ def _dark_border(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return border
 
 
-def _hair(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Long thin dark structures, bool ``(H, W)``."""
+def _thin(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """By how many grey levels thin structures are darker than what is beside them, ``(H, W)``."""
     grey = pixels @ _GREY
-    long = max(grey.shape)
-    size = 2 * round(_HAIR_WIDTH * long / 2) + 1
-    thin = ndimage.black_tophat(grey, size=(size, size)) > _HAIR_CONTRAST
-    labels, _ = ndimage.label(thin, structure=np.ones((3, 3)))
+    size = 2 * round(_HAIR_WIDTH * max(grey.shape) / 2) + 1
+    return ndimage.black_tophat(grey, size=(size, size))
+
+
+def _hair(thin: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Long thin dark structures, bool ``(H, W)``."""
+    long = max(thin.shape)
+    labels, _ = ndimage.label(thin > _HAIR_CONTRAST, structure=np.ones((3, 3)))
     keep = [False] + [
         math.hypot(rows.stop - rows.start, columns.stop - columns.start) >= _HAIR_LENGTH * long
         for rows, columns in ndimage.find_objects(labels)

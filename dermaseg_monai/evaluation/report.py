@@ -73,6 +73,11 @@ _FEATURES = {
         "Share of the skin beside the lesion under dark hair: long thin dark structures, by a morphological black-hat. "
         "Light hair is not seen; a ruler's marks and deep skin lines may be taken for hair.",
     ),
+    "ruler": (
+        "Ruler",
+        "Whether marks stand at equal distances along a straight line beside the lesion. Single marks on the lens's "
+        "rim, white marks and scales that hair hides are not found.",
+    ),
     "border_share": (
         "Dark border",
         "Whether the black border of the lens takes more than 0.5 % of the photo.",

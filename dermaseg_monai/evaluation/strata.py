@@ -195,6 +195,7 @@ _ANGLES = (-math.inf, -30, 10, 28, 41, 55, math.inf)
 _PRESENT = {
     "edge_share": (0.0, "inside the photo", "touches the edge"),
     "regions": (1.0, "one region", "several regions"),
+    "ruler": (0.0, "no ruler", "ruler"),
     "border_share": (0.005, "no border", "dark border"),
 }
 """Features that are there or not: the largest value that counts for not, and what the two are called."""

@@ -344,7 +344,7 @@ class CorrectiveClicks:
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """What :func:`prepare_prompted_batch` gives, with clicks and "masks", logits ``(B, 1, h, w)``, added."""
         image, label = prepare_prompted_batch(batchdata, device, non_blocking)
-        for _ in range(batchdata["corrections"]):
+        for _round in range(batchdata["corrections"]):
             with torch.no_grad(), autocast(device, self.amp):
                 logits = self.network.decode_tensors(**image).float()
             image = {**image, **self._clicked(image, logits, label), "masks": logits}
