@@ -72,19 +72,18 @@ async def answer(photo: Path, name: str, options: Options, turns: Turns) -> dict
 
 
 def _lesion(prediction: Prediction, options: Options) -> dict[str, Any]:
-    mask = prediction.masks[0]
-    height, width = mask.shape
-    bounds = None
+    mask, bounds = prediction.masks[0], None
+    measured = measurements(mask, options.pixels_per_mm)
     if prediction.outlines is not None:
         inner, outer = (encode_mask(one) for one in prediction.outlines)
         bounds = {"inner": inner, "outer": outer}
     return {
-        "width": width,
-        "height": height,
+        "width": mask.shape[1],
+        "height": mask.shape[0],
         "bundle": options.lesion.name,
         "mask": encode_mask(mask),
-        "confidence": prediction.confidence[0] if mask.any() else None,
-        "measurements": measurements(mask, options.pixels_per_mm),
+        "confidence": prediction.confidence[0] if measured["area_px"] else None,
+        "measurements": measured,
         "uncertainty": _uncertainty(prediction),
         "bounds": bounds,
         "unlikeness": prediction.unlikeness,

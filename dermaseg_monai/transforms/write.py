@@ -54,12 +54,16 @@ def encode_mask(mask: np.ndarray) -> bytes:
     height, width = mask.shape
     # rows unfiltered: Pillow and libpng try five filters on every row, which helps photos, costs a mask two thirds of
     # its time and makes its file no smaller
-    rows = np.zeros((height, 1 + width), dtype=np.uint8)  # a row begins with the number of its filter
-    rows[:, 1:] = mask != 0
-    np.negative(rows, out=rows)  # of 8 bits: 1 becomes 255
+    rows = np.empty((height, 1 + width), dtype=np.uint8)
+    rows[:, 0] = 0  # a row begins with the number of its filter
+    np.not_equal(mask, 0, out=rows[:, 1:].view(bool))
+    signed = rows.view(np.int8)
+    np.negative(signed, out=signed)  # 1 becomes -1, of 8 bits 255
+    # runs of one value alone: as fast as the fastest search for repetitions, and a third of the bytes
+    pixels = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),  # 8 bit, grey, not interlaced
-        (b"IDAT", zlib.compress(rows.data, level=1)),
+        (b"IDAT", pixels.compress(rows.data) + pixels.flush()),
         (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(

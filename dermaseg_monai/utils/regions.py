@@ -81,21 +81,34 @@ class Regions:
         return connected_components(links, directed=False)[1]
 
 
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and the columns that hold a mask.
+
+    Args:
+        mask: bool (H, W), not empty.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def keep_largest(mask: np.ndarray) -> None:
     """Remove all regions of a mask but the largest (8-connected; of equals the first).
 
     Args:
         mask: bool (H, W), not empty, changed in place.
     """
-    regions = Regions(mask, diagonal=True)
-    regions.paint(np.arange(len(regions.areas)) != regions.areas.argmax(), mask, False)
+    part = mask[bounding_box(mask)]
+    regions = Regions(part, diagonal=True)
+    regions.paint(np.arange(len(regions.areas)) != regions.areas.argmax(), part, False)
 
 
 def fill_holes(mask: np.ndarray) -> None:
     """Fill the background of a mask that is not 4-connected to its border.
 
     Args:
-        mask: bool (H, W), changed in place.
+        mask: bool (H, W), not empty, changed in place.
     """
-    background = Regions(~mask, diagonal=False)
-    background.paint(~background.at_border(), mask, True)
+    part = mask[bounding_box(mask)]  # what is open to the border of the box is open to that of the mask
+    background = Regions(~part, diagonal=False)
+    background.paint(~background.at_border(), part, True)
