@@ -1,0 +1,125 @@
+"""Print the table that compares all lesion networks scored on the test split, and draw its picture.
+
+    python scripts/results_table.py [--output docs/images/results.png]
+
+Reads ``results/NETWORK/metrics.csv``, a row per test image, of every network that has them at its own recipe, and
+``results/networks.csv``, which ``benchmarks/networks.py`` writes. Intervals and differences are of 10,000 bootstrap
+resamples of the images, the same draws for all, seed 0; no correction for their number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fire
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
+from dermaseg_monai.studies.statistics import bootstrap, interval, samples_of
+from dermaseg_monai.utils.files import atomic_path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(output: str = str(ROOT / "docs" / "images" / "results.png")) -> None:
+    """Print the table and draw the picture."""
+    rows = compared()
+    print(
+        "| network | Dice | Jaccard | 95 % interval | against the flagship | 95 % interval | parameters | ms |"
+    )
+    print("|---|--:|--:|---|--:|---|--:|--:|")
+    for row in rows:
+        print(row_text(row))
+    draw(pd.DataFrame(rows), Path(output))
+
+
+def compared(results: Path = ROOT / "results") -> list[dict]:
+    """Scores of every network, best first, with its size and time.
+
+    Returns:
+        A row per network: ``name``, ``dice``, ``jaccard``, ``low``, ``high``, ``difference`` of Jaccard to the
+        flagship's with ``difference_low`` and ``difference_high``, ``parameters`` in millions, ``ms`` for a photo.
+    """
+    speed = pd.read_csv(results / "networks.csv").set_index("bundle")
+    names = [bundle.name for bundle in BUNDLES if (results / bundle.name / "metrics.csv").is_file()]
+    names = [name for name in names if name in speed.index]
+    samples = {name: samples_of([pd.read_csv(results / name / "metrics.csv")], "lesion") for name in names}
+    draws = bootstrap([samples[name]["jaccard"] for name in names])
+    flagship = names.index(FLAGSHIP)
+    means = {name: samples[name]["jaccard"].by_seed().mean() for name in names}
+    rows = []
+    for index, name in enumerate(names):
+        low, high = interval(draws[:, index])
+        difference_low, difference_high = interval(draws[:, index] - draws[:, flagship])
+        rows.append(
+            {
+                "name": name,
+                "dice": samples[name]["dice"].by_seed().mean(),
+                "jaccard": means[name],
+                "low": low,
+                "high": high,
+                "difference": means[name] - means[FLAGSHIP],
+                "difference_low": difference_low,
+                "difference_high": difference_high,
+                "parameters": speed["parameters"][name] / 1e6,
+                "ms": speed["ms"][name],
+            }
+        )
+    return sorted(rows, key=lambda row: -row["jaccard"])
+
+
+def row_text(row: dict) -> str:
+    """A row of the table in docs/results.md."""
+    against = (
+        ["", ""]
+        if row["name"] == FLAGSHIP
+        else [f"{row['difference']:+.4f}", f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}"]
+    )
+    cells = [
+        f"`{row['name']}`",
+        f"{row['dice']:.4f}",
+        f"{row['jaccard']:.4f}",
+        f"{row['low']:.4f} to {row['high']:.4f}",
+        *against,
+        f"{row['parameters']:.1f} M",
+        f"{row['ms']:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def draw(table: pd.DataFrame, output: Path) -> None:
+    """Mean Dice against parameters and against time."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+    labels = {"parameters": "parameters, million", "ms": "processor time for a photo, ms"}
+    for axis, (column, label) in zip(axes, labels.items(), strict=True):
+        axis.scatter(table[column], table["dice"], s=45, color="#0b6e4f", zorder=3)
+        for row in table.to_dict("records"):
+            text = row["name"].removeprefix("lesion_")
+            axis.annotate(
+                text,
+                (row[column], row["dice"]),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        axis.set(xscale="log", xlabel=label)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.margins(0.15, 0.15)
+        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("mean Dice, 389 test photos")
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    fire.Fire(main)
