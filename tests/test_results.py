@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dermaseg_monai.bundle.catalogue import get_bundle
+from scripts.results_table import compared, row_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +23,14 @@ SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "sp
 
 
 @pytest.mark.parametrize(
-    "bundle", ["lesion_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"]
+    "bundle",
+    [
+        "lesion_mobilenetv2_unet",
+        "lesion_unet",
+        "lesion_unet_compact",
+        "lesion_unetpp",
+        "lesion_segformer_lite",
+    ],
 )
 def test_lesion_rows(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
@@ -32,17 +40,43 @@ def test_lesion_rows(bundle: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bundle", ["lesion_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"]
+    "network",
+    [
+        "lesion_mobilenetv2_unet",
+        "lesion_unet",
+        "lesion_unet_compact",
+        "lesion_unetpp",
+        "lesion_segformer_lite",
+        "u2netp",
+    ],
 )
-def test_lesion_means_are_those_of_the_images(bundle: str) -> None:
-    table = pd.read_csv(ROOT / "results" / bundle / "metrics.csv")
+def test_lesion_means_are_those_of_the_images(network: str) -> None:
+    table = pd.read_csv(ROOT / "results" / network / "metrics.csv")
     means = {name: table[name].mean() for name in SCORES[:4]}
-    metrics = summary(bundle)["metrics"]
+    metrics = summary(network)["metrics"]
     assert means == pytest.approx({name: metrics[name]["mean"] for name in means}, abs=1e-5)
     assert len(table) == 389
 
 
-@pytest.mark.parametrize("bundle", ["lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"])
+def test_rows_side_by_side() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = compared()
+    assert len(rows) >= 5
+    for row in rows:
+        assert row_text(row) in text
+
+
+def test_peer_without_training() -> None:
+    metrics = summary("u2netp")["metrics"]
+    text = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    for name, said in (("dice", "Dice"), ("jaccard", "Jaccard"), ("threshold_jaccard", "threshold Jaccard")):
+        assert f"{said} {metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" in text
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    ["lesion_mobilenetv2_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"],
+)
 def test_scores_of_what_ships(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     scores = get_bundle(bundle).scores
