@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dermaseg_monai.bundle.catalogue import get_bundle
+from dermaseg_monai.evaluation.people import IN_SHORT
 from scripts.results_table import compared, row_text
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +57,11 @@ def test_lesion_means_are_those_of_the_images(network: str) -> None:
     metrics = summary(network)["metrics"]
     assert means == pytest.approx({name: metrics[name]["mean"] for name in means}, abs=1e-5)
     assert len(table) == 389
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md", "bundles/lesion_unetpp/docs/README.md"])
+def test_people_stand_beside_the_tables(page: str) -> None:
+    assert IN_SHORT.removesuffix(".") in " ".join((ROOT / page).read_text(encoding="utf-8").split())
 
 
 def test_rows_side_by_side() -> None:

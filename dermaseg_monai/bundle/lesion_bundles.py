@@ -315,10 +315,10 @@ LESION_BUNDLES: tuple[Bundle, ...] = (
             "0.809.",
             "Hair over more than 2 % of the skin, on the test photos: 0.789, 18 % fail; with less than 1 %, 0.863 and "
             "4 %.",
-            "Part of it is the masks' fault: of the 50 test photos on which it disagrees most with the given mask beyond "
-            "its own doubt, 6 have a mask that looks truly wrong, and 21 one that is drawn in another style.",
-            "Photos with a ruler, on the validation photos: 0.783, 19 % fail; without, 0.845 and 7 %. Drawn rulers cost "
-            "0.006 at most, so that it is the photos of the clinics that use one which are harder.",
+            "Part of it is the masks' fault: of the 50 test photos on which it disagrees most with the given mask "
+            "beyond its own doubt, 6 have a mask that looks truly wrong, and 21 one that is drawn in another style.",
+            "Photos with a ruler, on the validation photos: 0.783, 19 % fail; without, 0.845 and 7 %. Drawn rulers "
+            "cost 0.006 at most, so that it is the photos of the clinics that use one which are harder.",
             "Skin that is not very light: lower scores on few photos (0.751 on 38 tan ones of the test section); dark "
             "skin is hardly in the data, so nothing is known of it.",
             "Sensor noise, on 98 validation photos whose Jaccard is 0.825 when clean: 0.743 with a standard deviation "

@@ -38,6 +38,7 @@ def evaluate(
     """
     from dermaseg_monai.evaluation.against import compare_masks
     from dermaseg_monai.evaluation.masks import evaluate_masks
+    from dermaseg_monai.evaluation.people import IN_SHORT
     from dermaseg_monai.evaluation.report import report_strata
 
     if task != "lesion" and (strata or metadata):
@@ -47,6 +48,8 @@ def evaluate(
     scores = evaluate_masks(masks, output_dir, *options)
     if against is not None:
         print(compare_masks(scores, against, output_dir, *options))
+    if task == "lesion":
+        print(IN_SHORT)
     if strata or metadata is not None:
         print(report_strata(scores, masks, output_dir, dataset_dir, section, metadata))
 
