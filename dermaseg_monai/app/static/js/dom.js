@@ -31,6 +31,14 @@ export const number = (value, digits = 0) =>
 export const percent = (value, digits = 0) =>
   value.toLocaleString(language, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** A number above 0 as people type it; null for nothing, undefined for nonsense. */
+export function parsedNumber(text) {
+  const plain = text.trim().replace(",", ".");
+  if (!plain) return null;
+  const value = Number(plain);
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}
+
 /** An element: `h("button", {type: "button", onclick}, "text", child, ...)`; false, null and undefined are left out. */
 export function h(name, properties = {}, ...children) {
   const element = document.createElement(name);

@@ -1,6 +1,6 @@
 // The page: photos come in, an engine segments them, people look, correct, compare and download.
 
-import { openWorker } from "./calls.js";
+import { openWorker, Told } from "./calls.js";
 import { openComparison } from "./compare.js";
 import { askToken, openOptions } from "./dialogs.js";
 import { byId, h, loadTexts, number, say, t, tn } from "./dom.js";
@@ -106,7 +106,7 @@ async function work() {
   try {
     const shown = photo.bitmap ? photo : await showable(photo.file);
     if (shown && shown.width * shown.height > MAX_PIXELS) {
-      throw Object.assign(new Error(), { told: t("too_many_pixels", { width: shown.width, height: shown.height, count: number(MAX_PIXELS) }) });
+      throw new Told("too_many_pixels", { width: shown.width, height: shown.height, count: MAX_PIXELS });
     }
     if (shown) [photo.bitmap, photo.width, photo.height] = [shown.bitmap, shown.width, shown.height];
     if (photo === current) stage.show(photo);
@@ -122,7 +122,7 @@ async function work() {
     await thumbnail(photo);
   } catch (error) {
     if (!photos.includes(photo)) return;
-    refuse(photo.name, error.told ?? (error.key ? t(error.key, error.values) : error.message));
+    refuse(photo.name, reasonOf(error));
     forget(photo);
   } finally {
     busy--;
@@ -172,7 +172,7 @@ async function refine(photo, points) {
     const { mask } = await engine.refine(photo, points);
     if (photo === current) stage.changed(await pixelsOf(mask));
   } catch (error) {
-    refuse(photo.name, error.key ? t(error.key) : error.message);
+    refuse(photo.name, reasonOf(error));
   }
   render();
 }
@@ -225,6 +225,12 @@ function forget(photo) {
     const next = photos[Math.min(place, photos.length - 1)];
     if (next) select(next);
   }
+}
+
+/** What an error says, in the page's language where it has a text; numbers in it as people write them. */
+function reasonOf({ key, values, message }) {
+  if (!key) return message;
+  return t(key, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, number(value)])));
 }
 
 function refuse(name, reason) {

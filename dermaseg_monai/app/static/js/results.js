@@ -1,7 +1,7 @@
 // The panel beside the stage: measurements, scale, downloads. And what is downloaded.
 
 import { attributeOutlines, COLOURS, named } from "./attributes.js";
-import { h, icon, number, percent, save, t } from "./dom.js";
+import { h, icon, number, parsedNumber, percent, save, t } from "./dom.js";
 import { csv, zip } from "./files.js";
 import { polygonsOf } from "./outline.js";
 import { drawn, madePicture } from "./pictures.js";
@@ -15,14 +15,6 @@ export function sizes({ measurements, scale }) {
     area: scale ? t("unit_mm2", { value: number(area / scale ** 2, 1) }) : null,
     diameter: diameter === null ? "–" : scale ? t("unit_mm", { value: number(diameter / scale, 1) }) : t("unit_px", { value: number(diameter) }),
   };
-}
-
-/** A scale as people type it: a number, null for nothing, undefined for nonsense. */
-export function parsedScale(text) {
-  const plain = text.trim().replace(",", ".");
-  if (!plain) return null;
-  const value = Number(plain);
-  return Number.isFinite(value) && value > 0 ? value : undefined;
 }
 
 /** Fill the panel; `host` hears `onscale(photo, scale, all)`, `onruler()`, `onremove(photo)`, `onclear()`. */
@@ -75,7 +67,7 @@ function scaleField(photo, host) {
   const hint = h("p", { id: "scale-hint", class: "sub" }, t("scale_hint"));
   const all = h("input", { type: "checkbox", checked: host.scaleForAll });
   const take = () => {
-    const scale = parsedScale(input.value);
+    const scale = parsedNumber(input.value);
     input.setAttribute("aria-invalid", String(scale === undefined));
     hint.textContent = t(scale === undefined ? "scale_bad" : "scale_hint");
     if (scale !== undefined) host.onscale(photo, scale, all.checked);

@@ -2,7 +2,7 @@
 
 import { attributeOutlines, named } from "./attributes.js";
 import { boundOutlines } from "./bounds.js";
-import { h, icon, number, say, t } from "./dom.js";
+import { h, icon, number, parsedNumber, say, t } from "./dom.js";
 import { Pens } from "./pens.js";
 import { madePicture, pathOf, strokeOutline } from "./pictures.js";
 import { Viewer } from "./viewer.js";
@@ -231,8 +231,8 @@ export class Stage {
 
   #scaled(event) {
     event.preventDefault();
-    const millimetres = Number(this.length.input.value.trim().replace(",", "."));
-    if (!(millimetres > 0) || !Number.isFinite(millimetres)) {
+    const millimetres = parsedNumber(this.length.input.value);
+    if (!millimetres) {
       this.length.input.setAttribute("aria-invalid", "true");
       say(t("scale_bad"));
       return;
