@@ -31,6 +31,7 @@ SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "sp
         "lesion_unet_compact",
         "lesion_unetpp",
         "lesion_segformer_lite",
+        "lesion_swin_unet_lite",
     ],
 )
 def test_lesion_rows(bundle: str) -> None:
@@ -48,6 +49,7 @@ def test_lesion_rows(bundle: str) -> None:
         "lesion_unet_compact",
         "lesion_unetpp",
         "lesion_segformer_lite",
+        "lesion_swin_unet_lite",
         "u2netp",
     ],
 )
@@ -81,7 +83,13 @@ def test_peer_without_training() -> None:
 
 @pytest.mark.parametrize(
     "bundle",
-    ["lesion_mobilenetv2_unet", "lesion_unet_compact", "lesion_unetpp", "lesion_segformer_lite"],
+    [
+        "lesion_mobilenetv2_unet",
+        "lesion_unet_compact",
+        "lesion_unetpp",
+        "lesion_segformer_lite",
+        "lesion_swin_unet_lite",
+    ],
 )
 def test_scores_of_what_ships(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
