@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from dermaseg_monai.engines.malloc import keep_freed_memory
 from dermaseg_monai.image_files import read_mask
 from dermaseg_monai.metrics import METRICS, confusion_counts
 from dermaseg_monai.sam.cache import EmbeddingCache
@@ -138,6 +139,7 @@ class PromptComparison:
         Raises:
             InputError: no photo at all could be evaluated, or an embedding not be written.
         """
+        keep_freed_memory()  # tens of megabytes pass through the decoder for each mask
         rows: list[dict[str, Any]] = []
         failures: list[InputError] = []
         for item in tqdm(self.data, desc="prompts", unit="photo", disable=None):
