@@ -60,7 +60,10 @@ PROMPTED_BUNDLES: tuple[Bundle, ...] = (
         network=_PROMPTABLE,
         parameters=9_808_452,
         source_recipe=_FINE_TUNING_SOURCE,
-        own_recipe=_FINE_TUNING_OWN,
+        own_recipe=(
+            f"{_FINE_TUNING_OWN}; the weights that come with it were trained for boxes, clicks and both "
+            "(--prompt_kind mixed) in 3 epochs of a quarter of the training images"
+        ),
         references=(
             "Zhang et al. Faster Segment Anything: Towards Lightweight SAM for Mobile Applications. 2023. "
             "arXiv:2306.14289",

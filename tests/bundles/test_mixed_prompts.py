@@ -50,6 +50,14 @@ def result(scratch: Path) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     return history, torch.load(scratch / "models" / "model.pt", weights_only=True)
 
 
+def test_embeddings_serve_evaluation_as_well(tmp_path: Path) -> None:
+    dataset = write_prepared_discs(tmp_path / "discs", training=2)
+    torch.save(tiny_network().state_dict(), dataset / "start.pth")
+    parser = begun(dataset, tmp_path, amp="bfloat16").parser
+    assert parser.get_parsed_content("train#trainer").half is torch.bfloat16
+    assert parser.get_parsed_content("embeddings").half is None
+
+
 def test_a_resumed_training_equals_one_that_went_through(tmp_path: Path) -> None:
     dataset = write_prepared_discs(tmp_path / "discs", training=8)
     start = tiny_network().state_dict()
