@@ -117,3 +117,25 @@ def test_robustness_rows() -> None:
     assert len(table) == 30
     for _, row in table.iterrows():
         assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
+
+
+def prompt_tables(section: str) -> list[pd.DataFrame]:
+    """The tables of `lesion_mobile_sam` as it came, fine-tuned for boxes, and for every kind of prompt."""
+    folder = ROOT / "results" / "lesion_mobile_sam"
+    return [pd.read_csv(folder / name / f"{section}_table.csv") for name in ("before", "box", "mixed")]
+
+
+def test_prompt_rows() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    first, *_ = tables = prompt_tables("test")
+    for row in first.index[first["kind"] != "points"]:
+        cells = [f"{table.loc[row, name]:.4f}" for name in ("dice", "jaccard") for table in tables]
+        assert " | ".join(cells) in text, first.loc[row, "kind"]
+
+
+def test_prompt_means_are_those_of_the_images() -> None:
+    for name, table in zip(("before", "box", "mixed"), prompt_tables("test"), strict=True):
+        scores = pd.read_csv(ROOT / "results" / "lesion_mobile_sam" / name / "test_scores.csv")
+        assert scores["id"].nunique() == 389
+        means = scores.groupby(["kind", "source", "jitter"], sort=False)["jaccard"].mean()
+        assert means.tolist() == pytest.approx(table["jaccard"].tolist(), abs=2e-6)
