@@ -133,6 +133,13 @@ def test_prompt_rows() -> None:
         assert " | ".join(cells) in text, first.loc[row, "kind"]
 
 
+def test_prompted_scores_are_those_of_predicted_boxes() -> None:
+    _, _, mixed = prompt_tables("test")
+    (row,) = mixed[(mixed["kind"] == "box") & (mixed["source"] == "predicted")].to_dict("records")
+    scores = get_bundle("lesion_mobile_sam").scores
+    assert scores == pytest.approx({name: row[name] for name in scores}, abs=5e-5)
+
+
 def test_prompt_means_are_those_of_the_images() -> None:
     for name, table in zip(("before", "box", "mixed"), prompt_tables("test"), strict=True):
         scores = pd.read_csv(ROOT / "results" / "lesion_mobile_sam" / name / "test_scores.csv")
