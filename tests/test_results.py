@@ -22,18 +22,17 @@ def summary(name: str) -> dict[str, Any]:
 
 SCORES = ("dice", "jaccard", "threshold_jaccard", "accuracy", "sensitivity", "specificity")
 
-
-@pytest.mark.parametrize(
-    "bundle",
-    [
-        "lesion_mobilenetv2_unet",
-        "lesion_unet",
-        "lesion_unet_compact",
-        "lesion_unetpp",
-        "lesion_segformer_lite",
-        "lesion_swin_unet_lite",
-    ],
+SHIPPED = (
+    "lesion_mobilenetv2_unet",
+    "lesion_unet_compact",
+    "lesion_unetpp",
+    "lesion_segformer_lite",
+    "lesion_swin_unet_lite",
 )
+"""The lesion bundles that come with trained weights and need no prompt."""
+
+
+@pytest.mark.parametrize("bundle", [*SHIPPED, "lesion_unet"])
 def test_lesion_rows(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     cells = [f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in SCORES]
@@ -41,18 +40,7 @@ def test_lesion_rows(bundle: str) -> None:
     assert " | ".join(cells) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        "lesion_mobilenetv2_unet",
-        "lesion_unet",
-        "lesion_unet_compact",
-        "lesion_unetpp",
-        "lesion_segformer_lite",
-        "lesion_swin_unet_lite",
-        "u2netp",
-    ],
-)
+@pytest.mark.parametrize("network", [*SHIPPED, "lesion_unet", "u2netp"])
 def test_lesion_means_are_those_of_the_images(network: str) -> None:
     table = pd.read_csv(ROOT / "results" / network / "metrics.csv")
     means = {name: table[name].mean() for name in SCORES[:4]}
@@ -81,16 +69,7 @@ def test_peer_without_training() -> None:
         assert f"{said} {metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" in text
 
 
-@pytest.mark.parametrize(
-    "bundle",
-    [
-        "lesion_mobilenetv2_unet",
-        "lesion_unet_compact",
-        "lesion_unetpp",
-        "lesion_segformer_lite",
-        "lesion_swin_unet_lite",
-    ],
-)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_scores_of_what_ships(bundle: str) -> None:
     metrics = summary(bundle)["metrics"]
     scores = get_bundle(bundle).scores
