@@ -32,8 +32,11 @@ def predicted(*values: float, size: int = 4, given_up: tuple[int, ...] = ()) -> 
             asyncio.create_task(batches.maps(torch.full((3, 2, 2), float(value)), turns)) for value in values
         ]
         await asyncio.sleep(0.05)
-        for index in given_up:
-            waiting[index].cancel()
+        gone = [waiting[index] for index in given_up]
+        for task in gone:
+            task.cancel()
+        if gone:
+            await asyncio.wait(gone)  # else the worker, once free, may be quicker than the cancellation
         free.set()
         await busy
         results = await asyncio.gather(*waiting, return_exceptions=True)
