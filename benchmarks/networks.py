@@ -1,10 +1,10 @@
 """Time that each network takes for one photo: every lesion bundle that needs no prompt, against U-Net.
 
-    python benchmarks/networks.py [--repeats 5] [--output results/networks.csv] [--json]
+    python benchmarks/networks.py [--repeats 5] [--image_size "[64,64]"] [--output results/networks.csv] [--json]
 
-One photo of the bundle's own input size, float32, one thread, random weights, processor time, so that other work on the
-machine counts for little. The networks take turns; medians count. Reading a photo and restoring its mask are left out.
-With ``--output`` the rows are also written to a file, for ``scripts/results_table.py``.
+One photo of the bundle's own input size, or of the one given, float32, one thread, random weights, processor time, so
+that other work on the machine counts for little. The networks take turns; medians count. Reading a photo and restoring
+its mask are left out. With ``--output`` the rows are also written to a file, for ``scripts/results_table.py``.
 """
 
 from __future__ import annotations
@@ -26,21 +26,26 @@ from dermaseg_monai.utils.files import write_text
 AGAINST = "lesion_unet"
 
 
-def main(repeats: int = 5, output: str | None = None, json: bool = False) -> None:
+def main(
+    repeats: int = 5,
+    image_size: tuple[int, int] | None = None,
+    output: str | None = None,
+    json: bool = False,
+) -> None:
     """Measure every lesion bundle."""
     bundles = [bundle for bundle in BUNDLES if bundle.family == "lesion"]
     milliseconds: dict[str, list[float]] = {bundle.name: [] for bundle in bundles}
     for _ in range(repeats):
         for bundle in bundles:
             milliseconds[bundle.name].append(
-                in_fresh_process(measure, dict(bundle.network), bundle.image_size)
+                in_fresh_process(measure, dict(bundle.network), image_size or bundle.image_size)
             )
     medians = {name: statistics.median(values) for name, values in milliseconds.items()}
     rows = [
         {
             "bundle": bundle.name,
-            "height": bundle.image_size[0],
-            "width": bundle.image_size[1],
+            "height": (image_size or bundle.image_size)[0],
+            "width": (image_size or bundle.image_size)[1],
             "parameters": bundle.parameters,
             "ms": round(medians[bundle.name], 1),
             f"times {AGAINST}": round(medians[AGAINST] / medians[bundle.name], 2),

@@ -1,10 +1,12 @@
-"""Print the table that compares all lesion networks scored on the test split, and draw its picture.
+"""Print the tables that compare the lesion networks on the test split, and draw their pictures.
 
-    python scripts/results_table.py [--output docs/images/results.png]
+    python scripts/results_table.py [--output docs/images]
 
-Reads ``results/NETWORK/metrics.csv``, a row per test image, of every network that has them at its own recipe, and
-``results/networks.csv``, which ``benchmarks/networks.py`` writes. Intervals and differences are of 10,000 bootstrap
-resamples of the images, the same draws for all, seed 0; no correction for their number.
+The first is of every network scored at its own recipe: reads ``results/NETWORK/metrics.csv``, a row per test image, and
+``results/networks.csv``, which ``benchmarks/networks.py`` writes. The second is of one protocol for all: reads
+``results/architecture_64``, which ``dermaseg study report`` writes, and ``results/networks_64.csv``. Intervals and
+differences are of 10,000 bootstrap resamples of the images, the same draws for all, seed 0; no correction for their
+number.
 """
 
 from __future__ import annotations
@@ -20,14 +22,23 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
+from dermaseg_monai.studies.catalogue import get_study
 from dermaseg_monai.studies.statistics import bootstrap, interval, samples_of
 from dermaseg_monai.utils.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PROTOCOL_METRICS = {
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "threshold_jaccard": "threshold Jaccard",
+    "accuracy": "accuracy",
+}
+"""The columns of the protocol's table and what they are called."""
 
-def main(output: str = str(ROOT / "docs" / "images" / "results.png")) -> None:
-    """Print the table and draw the picture."""
+
+def main(output: str = str(ROOT / "docs" / "images")) -> None:
+    """Print the tables and draw the pictures."""
     rows = compared()
     print(
         "| network | Dice | Jaccard | 95 % interval | against the flagship | 95 % interval | parameters | ms |"
@@ -35,7 +46,13 @@ def main(output: str = str(ROOT / "docs" / "images" / "results.png")) -> None:
     print("|---|--:|--:|---|--:|---|--:|--:|")
     for row in rows:
         print(row_text(row))
-    draw(pd.DataFrame(rows), Path(output))
+    draw(pd.DataFrame(rows), Path(output) / "results.png")
+    protocol = by_protocol()
+    print(f"\n| network | rate | {' | '.join(PROTOCOL_METRICS.values())} | parameters | minutes | ms |")
+    print(f"|---|---|{'---|' * len(PROTOCOL_METRICS)}--:|--:|--:|")
+    for row in protocol:
+        print(protocol_text(row))
+    draw(pd.DataFrame(protocol), Path(output) / "results_64.png")
 
 
 def compared(results: Path = ROOT / "results") -> list[dict]:
@@ -90,6 +107,42 @@ def row_text(row: dict) -> str:
         f"{row['ms']:.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def by_protocol(results: Path = ROOT / "results") -> list[dict]:
+    """Scores of every network by the study ``architecture_64``, best Jaccard first, with its size and times.
+
+    Returns:
+        A row per network: ``name``, ``rate``, each of :data:`PROTOCOL_METRICS` with its bounds as ``METRIC_low`` and
+        ``METRIC_high``, ``parameters`` in millions, ``minutes`` of training, ``ms`` for a photo.
+    """
+    speed = pd.read_csv(results / "networks_64.csv").set_index("bundle")
+    summary = pd.read_csv(results / "architecture_64" / "summary.csv")
+    rates = {
+        variant.name: variant.overrides["learning_rate"] for variant in get_study("architecture_64").variants
+    }
+    rows = []
+    for name, lines in summary.groupby("variant"):
+        scores = lines.set_index("metric")
+        row = {"name": name, "rate": f"{rates[name]:g}"}
+        for metric in PROTOCOL_METRICS:
+            row[metric] = scores["mean"][metric]
+            row[f"{metric}_low"], row[f"{metric}_high"] = scores["low"][metric], scores["high"][metric]
+        row["parameters"] = scores["parameters"].iloc[0] / 1e6
+        row["minutes"] = scores["minutes"].iloc[0]
+        row["ms"] = speed["ms"][name]
+        rows.append(row)
+    return sorted(rows, key=lambda row: -row["jaccard"])
+
+
+def protocol_text(row: dict) -> str:
+    """A row of the table of the protocol in docs/results.md."""
+    scores = [
+        f"{row[metric]:.4f} ({row[f'{metric}_low']:.3f} to {row[f'{metric}_high']:.3f})"
+        for metric in PROTOCOL_METRICS
+    ]
+    sizes = [f"{row['parameters']:.1f} M", f"{row['minutes']:.0f}", f"{row['ms']:.1f}"]
+    return "| " + " | ".join([f"`{row['name']}`", row["rate"], *scores, *sizes]) + " |"
 
 
 def draw(table: pd.DataFrame, output: Path) -> None:

@@ -91,7 +91,8 @@ _THRESHOLDS = Setting(
 SETTINGS: Mapping[str, Setting] = {
     **dict.fromkeys(("bundle_root", "ckpt_dir", "output_dir", "cache_dir", "predicted_by"), _TEXT),
     **dict.fromkeys(
-        ("encoder_weights", "start_from", "lesion_bundle", "prompts_file", "weights"), _TEXT.or_none()
+        ("encoder_weights", "start_from", "lesion_bundle", "prompts_file", "weights", "metadata"),
+        _TEXT.or_none(),
     ),
     **dict.fromkeys(("batch_size", "max_epochs", "val_interval"), _whole(1)),
     **dict.fromkeys(("seed", "patience", "points", "negative_points", "num_workers"), _whole(0)),
@@ -106,6 +107,7 @@ SETTINGS: Mapping[str, Setting] = {
                 "uncertainty",
                 "outlines",
                 "save_masks",
+                "strata",
                 "resume",
                 "auto_batch",
             ),

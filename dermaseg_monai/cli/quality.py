@@ -36,6 +36,7 @@ def evaluate(
         strata: also say for which photos the masks are worse, in strata.html.
         metadata: CSV file with a column of ids, whose other columns make further strata.
     """
+    from dermaseg_monai.data import load_datalist
     from dermaseg_monai.evaluation.against import compare_masks
     from dermaseg_monai.evaluation.masks import evaluate_masks
     from dermaseg_monai.evaluation.people import IN_SHORT
@@ -51,7 +52,8 @@ def evaluate(
     if task == "lesion":
         print(IN_SHORT)
     if strata or metadata is not None:
-        print(report_strata(scores, masks, output_dir, dataset_dir, section, metadata))
+        data = load_datalist(dataset_dir, section)
+        print(report_strata(scores, masks, output_dir, data, section, metadata))
 
 
 @typed

@@ -21,7 +21,6 @@ from PIL import Image
 from tqdm import tqdm
 
 import dermaseg_monai
-from dermaseg_monai.data import load_datalist
 from dermaseg_monai.evaluation.features import photo_features
 from dermaseg_monai.evaluation.masks import find_masks, read_pair
 from dermaseg_monai.evaluation.people import PEOPLE
@@ -104,7 +103,7 @@ def report_strata(
     scores: pd.DataFrame,
     masks: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
-    dataset_dir: str | os.PathLike[str],
+    data: Sequence[dict[str, Any]],
     section: str = "test",
     metadata: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -115,11 +114,11 @@ def report_strata(
     holds some of the photos.
 
     Args:
-        scores: of the masks, by :func:`dermaseg_monai.evaluation.masks.evaluate_masks`.
+        scores: ``metrics.csv`` of the masks, a row per photo.
         masks: folder of the masks.
         output_dir: folder to write into.
-        dataset_dir: folder that ``prepare`` wrote.
-        section: "training", "validation" or "test".
+        data: of :func:`dermaseg_monai.data.load_datalist`, each scored photo among it.
+        section: what the photos are, for the page and for messages.
         metadata: CSV file with a column of ids and further columns to make strata by.
 
     Returns:
@@ -130,10 +129,11 @@ def report_strata(
     """
     folder = Path(output_dir)
     scores = scores.sort_values("id", ignore_index=True)
-    items = {item["id"]: item for item in load_datalist(dataset_dir, section)}
     ids = list(scores["id"])
+    all_items = {item["id"]: item for item in data}
+    items = {name: all_items[name] for name in ids}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        described = bounded_map(pool, photo_features, [items[name] for name in ids], ahead=32)
+        described = bounded_map(pool, photo_features, list(items.values()), ahead=32)
         rows = list(tqdm(described, total=len(ids), desc="features", unit="photo", disable=None))
     features = pd.DataFrame(rows).drop(columns="id")
     if metadata is not None:

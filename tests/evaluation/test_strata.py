@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
+from dermaseg_monai.bundle.catalogue import get_bundle
 from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.evaluation.report import headline
 from dermaseg_monai.evaluation.strata import SHOWN, read_metadata, score_strata, strata_of, worst_photos
+from dermaseg_monai.handlers import StrataReport
 from dermaseg_monai.studies.statistics import holm
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import read_table
 from tests.browser import open_page, overflow
 from tests.disc_dataset import write_discs
 from tests.evaluation.test_masks import write_masks
+from tests.trainings import TINY_UNET, train
 
 
 def made_up(count: int, gap: float, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -114,15 +120,20 @@ def test_worst_photos_come_first() -> None:
     assert worst == list(own["id"][:3])
 
 
-def test_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    folder = tmp_path / "discs"
-    items = write_discs(folder, 30)
+def write_test_discs(folder: Path, count: int) -> list[dict]:
+    """A prepared folder all of whose photos are of the test section."""
+    items = write_discs(folder, count)
     names = [
         {key: Path(value).name if key != "id" else value for key, value in item.items()} for item in items
     ]
-    (folder / "datalist.json").write_text(
-        pd.Series({"training": [], "validation": [], "test": names}).to_json()
-    )
+    sections = {"training": [], "validation": [], "test": names}
+    (folder / "datalist.json").write_text(json.dumps(sections))
+    return items
+
+
+def test_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "discs"
+    items = write_test_discs(folder, 30)
     masks = write_masks(folder, tmp_path / "masks", 2)
     table = pd.DataFrame({"id": [item["id"] for item in items], "site": ["<arm>"] * 15 + ["back"] * 15})
     table.to_csv(tmp_path / "metadata.csv", index=False)
@@ -144,6 +155,35 @@ def test_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         page.goto(f"file://{output / 'strata.html'}")
         assert overflow(page) == 0
         assert page.locator("table.sortable").count() == rows["feature"].nunique()
+
+
+def test_a_bundles_own_evaluation_writes_the_page(tmp_path: Path) -> None:
+    dataset = tmp_path / "discs"
+    items = write_test_discs(dataset, 30)
+    Path(items[3]["image"]).write_bytes(b"no photo")
+    metadata = tmp_path / "clinic.csv"
+    pd.DataFrame({"id": [item["id"] for item in items], "clinic": ["a", "b"] * 15}).to_csv(
+        metadata, index=False
+    )
+    network = ConfigParser(
+        {"network_def": {**get_bundle("lesion_unet").network, "features": [4, 8]}}
+    ).get_parsed_content("network_def")
+    (tmp_path / "models").mkdir()
+    torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
+    settings = {**TINY_UNET, "strata": True, "metadata": str(metadata)}
+    train("lesion_unet", dataset, tmp_path, "train", "evaluate", run_id="evaluating", **settings)
+    output = tmp_path / "output"
+    own = read_table(output / "strata.csv")
+    assert own[own["feature"] == "metadata: clinic"]["images"].tolist() == [15, 14]
+    rest = [item["id"] for item in items if item is not items[3]]
+    assert read_table(output / "features.csv")["id"].tolist() == sorted(rest)
+    assert "<h2>clinic</h2>" in (output / "strata.html").read_text()
+
+
+def test_a_missing_table_ends_an_evaluation_before_it_begins(tmp_path: Path) -> None:
+    items = write_discs(tmp_path / "discs", 2)
+    with pytest.raises(InputError, match="nowhere"):
+        StrataReport(tmp_path, items, "test", tmp_path / "nowhere.csv")
 
 
 def test_attributes_have_no_strata() -> None:
