@@ -103,6 +103,15 @@ class StudyRuns:
         """The part of the dataset that the runs were scored on: "test", or "validation" in a search."""
         return str(self.runs[0].settings.get("section", "test"))
 
+    def epochs(self) -> pd.DataFrame:
+        """The epochs of every finished run: ``variant``, ``seed``, and the columns of ``history.csv``."""
+        tables = [
+            pd.DataFrame({"variant": run.variant, "seed": run.seed, **run.history})
+            for run in self.runs
+            if len(run.history)
+        ]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
     def of(self, variant: str) -> list[FinishedRun]:
         """The finished runs of one variant."""
         return [run for run in self.runs if run.variant == variant]

@@ -45,11 +45,15 @@ def report(work: Path) -> Path:
     return work / "results" / "loss"
 
 
-def test_files(report) -> None:
+def test_files(report, work) -> None:
     summary = pd.read_csv(report / "summary.csv").set_index(["metric", "variant"])
     assert summary.loc[("dice", "jaccard"), "seeds"] == 2
     assert summary.loc[("dice", "dice"), "parameters"] == 485  # a U-Net of 2 and 4 channels
     assert set(pd.read_csv(report / "paired.csv")["variant"]) == {"tversky", "focal_tversky", "jaccard"}
+    epochs = pd.read_csv(report / "epochs.csv").set_index(["variant", "seed"])
+    history = pd.read_csv(work / "runs" / "loss" / "tversky" / "seed1" / "output" / "history.csv")
+    assert epochs.loc[("tversky", 1), "loss"].tolist() == pytest.approx(history["loss"].tolist(), rel=1e-5)
+    assert ("jaccard", 2) not in epochs.index
     text = (report / "summary.md").read_text()
     assert "- Jaccard alone, seed 2: failed: the <loss> became nan" in text
     assert f"{summary.loc[('threshold_jaccard', 'tversky'), 'mean']:.4f}" in text

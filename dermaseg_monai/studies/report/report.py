@@ -33,8 +33,8 @@ def report_study(
     """Compare the variants of a study by the runs that have finished.
 
     Writes into ``<output>/<name>``: ``summary.csv``, ``paired.csv`` and ``images.csv`` (see
-    :class:`dermaseg_monai.studies.statistics.Analysis`), ``summary.md``, ``plots/*.png``, and ``index.html``,
-    which needs nothing beside it.
+    :class:`dermaseg_monai.studies.statistics.Analysis`), ``epochs.csv``, ``summary.md``, ``plots/*.png``, and
+    ``index.html``, which needs nothing beside it.
 
     Args:
         name: of the study.
@@ -52,11 +52,12 @@ def report_study(
     analysis = analyse(study)
     counts = {variant.name: _parameters(study.of(variant.name)[0]) for variant in study.scored()}
     analysis.summary["parameters"] = analysis.summary["variant"].map(counts)
-    folder = Path(output) / name
+    folder, epochs = Path(output) / name, study.epochs()
     for file, table in (
         ("summary", analysis.summary),
         ("paired", analysis.paired),
         ("images", analysis.images),
+        *([("epochs", epochs)] if len(epochs) else []),
     ):
         write_text(folder / f"{file}.csv", table.to_csv(index=False, float_format="%.6g"))
     write_text(folder / "summary.md", _markdown(study, analysis))
