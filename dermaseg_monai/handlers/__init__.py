@@ -18,7 +18,6 @@ from dermaseg_monai.handlers.metrics import (
 from dermaseg_monai.handlers.prediction_table import PredictionTable
 from dermaseg_monai.handlers.resumable_checkpoint import ResumableCheckpoint
 from dermaseg_monai.handlers.step_events import StepEvents
-from dermaseg_monai.handlers.strata_report import StrataReport
 from dermaseg_monai.handlers.training_log import TrainingLog
 from dermaseg_monai.handlers.training_report import TrainingReport
 from dermaseg_monai.handlers.uncertainty_report import UncertaintyReport
@@ -39,7 +38,6 @@ __all__ = [
     "ResumableCheckpoint",
     "SegmentationHandler",
     "StepEvents",
-    "StrataReport",
     "TrainingLog",
     "TrainingReport",
     "UncertaintyReport",

@@ -16,7 +16,7 @@ from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.evaluation.report import headline
 from dermaseg_monai.evaluation.strata import SHOWN, read_metadata, score_strata, strata_of, worst_photos
-from dermaseg_monai.handlers import StrataReport
+from dermaseg_monai.evaluation.strata_report import StrataReport
 from dermaseg_monai.studies.statistics import holm
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import read_table

@@ -9,6 +9,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from dermaseg_monai.evaluation.report import report_strata
+from dermaseg_monai.evaluation.strata import read_metadata
 from dermaseg_monai.utils.distributed import rank
 from dermaseg_monai.utils.files import read_table
 
@@ -38,8 +40,6 @@ class StrataReport:
         self.section = section
         self.metadata = metadata
         if metadata is not None:
-            from dermaseg_monai.evaluation.strata import read_metadata
-
             read_metadata(metadata, [item["id"] for item in data])
 
     def attach(self, engine: Engine) -> None:
@@ -50,9 +50,6 @@ class StrataReport:
         """Write the page and its tables."""
         if rank() != 0:
             return
-        from dermaseg_monai.evaluation.report import (
-            report_strata,
-        )  # pages and plots, which few evaluations ask for
 
         scores = read_table(self.output_dir / "metrics.csv")
         masks = self.output_dir / "masks"
