@@ -50,7 +50,6 @@ class StrataReport:
         """Write the page and its tables."""
         if rank() != 0:
             return
-
         scores = read_table(self.output_dir / "metrics.csv")
         masks = self.output_dir / "masks"
         report_strata(scores, masks, self.output_dir, self.data, self.section, self.metadata)
