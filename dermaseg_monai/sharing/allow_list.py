@@ -69,6 +69,7 @@ MONAI_CLASSES = _words(
 (``LoadImage(reader="os.system")``), read pickles, or fetch code and weights."""
 
 NAMES: dict[str, frozenset[str]] = {
+    "dermaseg_monai.evaluation.strata_report": _words("StrataReport"),
     "dermaseg_monai.utils.distributed": _words("sync_batchnorm"),
     "dermaseg_monai.sam": _words("PREPROCESSING"),
     "math": frozenset(name for name in vars(math) if not name.startswith("_")),
