@@ -4,13 +4,15 @@
 
 The first is of every network scored at its own recipe: reads ``results/NETWORK/metrics.csv``, a row per test image, and
 ``results/networks.csv``, which ``benchmarks/networks.py`` writes. The second is of one protocol for all: reads
-``results/architecture_64``, which ``dermaseg study report`` writes, and ``results/networks_64.csv``. Intervals and
-differences are of 10,000 bootstrap resamples of the images, the same draws for all, seed 0; no correction for their
-number.
+``results/architecture_64`` and ``results/peers_64``, which ``dermaseg study report`` writes, and
+``results/networks_64.csv``. Intervals and differences are of 10,000 bootstrap resamples of the images, the same draws
+for all, seed 0; no correction for their number.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import fire
@@ -28,8 +30,8 @@ from dermaseg_monai.utils.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-MAX_EPOCHS = 20
-"""Of the protocol."""
+PROTOCOL, MAX_EPOCHS = "architecture_64", 20
+"""The study that trains all networks alike, and for how long."""
 
 PROTOCOL_METRICS = {
     "dice": "Dice",
@@ -113,30 +115,30 @@ def row_text(row: dict) -> str:
 
 
 def by_protocol(results: Path = ROOT / "results") -> list[dict]:
-    """Scores of every network by the study ``architecture_64``, best Jaccard first, with its size and times.
+    """Scores of every network by the studies ``architecture_64`` and ``peers_64``, best Jaccard first.
 
     Returns:
         A row per network: ``name``, ``rate``, each of :data:`PROTOCOL_METRICS` with its bounds as ``METRIC_low`` and
-        ``METRIC_high``, ``parameters`` in millions, ``minutes`` of training, ``ms`` for a photo.
+        ``METRIC_high``, ``parameters`` in millions, ``minutes`` of training, ``ms`` for a photo, NaN for the peers.
     """
-    speed = pd.read_csv(results / "networks_64.csv").set_index("bundle")
-    study = results / "architecture_64"
-    summary, epochs = pd.read_csv(study / "summary.csv"), pd.read_csv(study / "epochs.csv")
-    rates = {
-        variant.name: variant.overrides["learning_rate"] for variant in get_study("architecture_64").variants
-    }
+    speed = pd.read_csv(results / "networks_64.csv").set_index("bundle")["ms"]
+    peers = json.loads((ROOT / "scripts" / "studies" / "peers_64.json").read_text(encoding="utf-8"))
+    rates = {variant["name"]: peers["overrides"]["learning_rate"] for variant in peers["variants"]}
+    rates |= {variant.name: variant.overrides["learning_rate"] for variant in get_study(PROTOCOL).variants}
     rows = []
-    for name, lines in summary.groupby("variant"):
-        scores = lines.set_index("metric")
-        row = {"name": name, "rate": f"{rates[name]:g}"}
-        for metric in PROTOCOL_METRICS:
-            row[metric] = scores["mean"][metric]
-            row[f"{metric}_low"], row[f"{metric}_high"] = scores["low"][metric], scores["high"][metric]
-        row["parameters"] = scores["parameters"].iloc[0] / 1e6
-        # of the median epoch, as other work may have held up single ones
-        row["minutes"] = MAX_EPOCHS * epochs["seconds"][epochs["variant"] == name].median() / 60
-        row["ms"] = speed["ms"][name]
-        rows.append(row)
+    for study in (PROTOCOL, peers["name"]):
+        summary, epochs = (pd.read_csv(results / study / f"{file}.csv") for file in ("summary", "epochs"))
+        for name, lines in summary.groupby("variant"):
+            scores = lines.set_index("metric")
+            row = {"name": name, "rate": f"{rates[name]:g}"}
+            for metric in PROTOCOL_METRICS:
+                row[metric] = scores["mean"][metric]
+                row[f"{metric}_low"], row[f"{metric}_high"] = scores["low"][metric], scores["high"][metric]
+            row["parameters"] = scores["parameters"].iloc[0] / 1e6
+            # of the median epoch, as other work may have held up single ones
+            row["minutes"] = MAX_EPOCHS * epochs["seconds"][epochs["variant"] == name].median() / 60
+            row["ms"] = speed.get(name, math.nan)
+            rows.append(row)
     return sorted(rows, key=lambda row: -row["jaccard"])
 
 
@@ -146,7 +148,8 @@ def protocol_text(row: dict) -> str:
         f"{row[metric]:.4f} ({row[f'{metric}_low']:.3f} to {row[f'{metric}_high']:.3f})"
         for metric in PROTOCOL_METRICS
     ]
-    sizes = [f"{row['parameters']:.1f} M", f"{row['minutes']:.0f}", f"{row['ms']:.1f}"]
+    time = "" if math.isnan(row["ms"]) else f"{row['ms']:.0f}"
+    sizes = [f"{row['parameters']:.1f} M", f"{row['minutes']:.0f}", time]
     return "| " + " | ".join([f"`{row['name']}`", row["rate"], *scores, *sizes]) + " |"
 
 

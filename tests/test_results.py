@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dermaseg_monai.bundle.catalogue import get_bundle
+from dermaseg_monai.bundle.catalogue import FLAGSHIP, get_bundle
 from dermaseg_monai.evaluation.people import IN_SHORT
 from scripts.results_table import compared, row_text
 
@@ -96,6 +96,26 @@ def test_robustness_rows() -> None:
     assert len(table) == 30
     for _, row in table.iterrows():
         assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "clean",
+        "noise_10",
+        "noise_25",
+        "noise_50",
+        "hair_30",
+        "hair_90",
+        "blur_1",
+        "blur_2",
+        "jpeg_5",
+        "jpeg_20",
+    ],
+)
+def test_robustness_in_the_model_card(variant: str) -> None:
+    table = pd.read_csv(ROOT / "results" / "robustness" / "summary.csv").set_index("variant")
+    assert f"{table['mean'][variant]:.3f}" in " ".join(get_bundle(FLAGSHIP).limits)
 
 
 def prompt_tables(section: str) -> list[pd.DataFrame]:
