@@ -11,7 +11,7 @@ import pytest
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP, get_bundle
 from dermaseg_monai.evaluation.people import IN_SHORT
-from scripts.results_table import compared, row_text
+from scripts.results_table import by_protocol, compared, protocol_text, row_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +60,17 @@ def test_rows_side_by_side() -> None:
     assert len(rows) >= 5
     for row in rows:
         assert row_text(row) in text
+
+
+def test_rows_of_one_protocol() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = by_protocol()
+    for row in rows:
+        assert protocol_text(row) in text
+    rates = pd.read_csv(ROOT / "results" / "architecture_64" / "rates.csv").set_index("network")
+    for network, tried in rates.iterrows():
+        (row,) = [row for row in rows if row["name"] == network]
+        assert float(row["rate"]) == float(tried.idxmax())
 
 
 def test_peer_without_training() -> None:
