@@ -34,18 +34,19 @@ def main(
 ) -> None:
     """Measure every lesion bundle."""
     bundles = [bundle for bundle in BUNDLES if bundle.family == "lesion"]
+    sizes = {bundle.name: image_size or bundle.image_size for bundle in bundles}
     milliseconds: dict[str, list[float]] = {bundle.name: [] for bundle in bundles}
     for _ in range(repeats):
         for bundle in bundles:
             milliseconds[bundle.name].append(
-                in_fresh_process(measure, dict(bundle.network), image_size or bundle.image_size)
+                in_fresh_process(measure, dict(bundle.network), sizes[bundle.name])
             )
     medians = {name: statistics.median(values) for name, values in milliseconds.items()}
     rows = [
         {
             "bundle": bundle.name,
-            "height": (image_size or bundle.image_size)[0],
-            "width": (image_size or bundle.image_size)[1],
+            "height": sizes[bundle.name][0],
+            "width": sizes[bundle.name][1],
             "parameters": bundle.parameters,
             "ms": round(medians[bundle.name], 1),
             f"times {AGAINST}": round(medians[AGAINST] / medians[bundle.name], 2),

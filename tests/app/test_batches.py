@@ -35,8 +35,8 @@ def predicted(*values: float, size: int = 4, given_up: tuple[int, ...] = ()) -> 
         gone = [waiting[index] for index in given_up]
         for task in gone:
             task.cancel()
-        if gone:
-            await asyncio.wait(gone)  # else the worker, once free, may be quicker than the cancellation
+        # else the worker, once free, may be quicker than the cancellations
+        await asyncio.gather(*gone, return_exceptions=True)
         free.set()
         await busy
         results = await asyncio.gather(*waiting, return_exceptions=True)

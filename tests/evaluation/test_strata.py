@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from monai.bundle import ConfigParser
 
-from dermaseg_monai.bundle.catalogue import get_bundle
 from dermaseg_monai.cli.commands import Commands
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.evaluation.report import headline
@@ -23,6 +20,7 @@ from dermaseg_monai.utils.files import read_table
 from tests.browser import open_page, overflow
 from tests.disc_dataset import write_discs
 from tests.evaluation.test_masks import write_masks
+from tests.tiny_bundle import write_tiny_bundle
 from tests.trainings import TINY_UNET, train
 
 
@@ -165,12 +163,13 @@ def test_a_bundles_own_evaluation_writes_the_page(tmp_path: Path) -> None:
     pd.DataFrame({"id": [item["id"] for item in items], "clinic": ["a", "b"] * 15}).to_csv(
         metadata, index=False
     )
-    network = ConfigParser(
-        {"network_def": {**get_bundle("lesion_unet").network, "features": [4, 8]}}
-    ).get_parsed_content("network_def")
-    (tmp_path / "models").mkdir()
-    torch.save(network.state_dict(), tmp_path / "models" / "model.pt")
-    settings = {**TINY_UNET, "strata": True, "metadata": str(metadata)}
+    write_tiny_bundle(tmp_path / "tiny", "lesion_unet")
+    settings = {
+        **TINY_UNET,
+        "ckpt_dir": str(tmp_path / "tiny" / "models"),
+        "strata": True,
+        "metadata": str(metadata),
+    }
     train("lesion_unet", dataset, tmp_path, "train", "evaluate", run_id="evaluating", **settings)
     output = tmp_path / "output"
     own = read_table(output / "strata.csv")
