@@ -6,6 +6,9 @@ Networks are shrunk by overrides of ``network_def``, photos to 64 pixels; all el
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,8 +73,10 @@ class BundleTester:
         return {}
 
     @pytest.fixture(scope="class")
-    def work(self, folder: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        """Overrides of a short run in a folder of its own, after a training there."""
+    def work(
+        self, folder: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[dict[str, Any]]:
+        """Overrides of a short run in a folder of its own, after a training there; the folder goes with the class."""
         scratch = tmp_path_factory.mktemp(self.name)
         overrides = {
             "bundle_root": str(folder),
@@ -87,7 +92,8 @@ class BundleTester:
             config_file=str(folder / "configs" / "train.json"),
             **{**overrides, **FROM_NOTHING, "max_epochs": self.epochs, **self.training(dataset)},
         )
-        return {**overrides, "home": scratch}
+        yield {**overrides, "home": scratch}
+        shutil.rmtree(scratch)
 
     def configs(self, folder: Path, *names: str) -> list[str]:
         return [str(folder / "configs" / f"{name}.json") for name in names]
@@ -199,15 +205,18 @@ class BundleTester:
 
     def exported(self, folder: Path, work: dict[str, Any], export: Any, suffix: str, **extra: Any) -> Path:
         filepath = work["home"] / f"model{suffix}"
-        export(
-            "network_def",
-            filepath=str(filepath),
-            ckpt_file=str(Path(work["ckpt_dir"]) / "model.pt"),
-            meta_file=str(folder / "configs" / "metadata.json"),
-            config_file=str(folder / "configs" / "inference.json"),
-            **self.tiny,
-            **extra,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            # MONAI 1.6.1 leaves the weights of an ONNX export behind in the folder of temporary files
+            patch.setattr(tempfile, "tempdir", str(work["home"]))
+            export(
+                "network_def",
+                filepath=str(filepath),
+                ckpt_file=str(Path(work["ckpt_dir"]) / "model.pt"),
+                meta_file=str(folder / "configs" / "metadata.json"),
+                config_file=str(folder / "configs" / "inference.json"),
+                **self.tiny,
+                **extra,
+            )
         return filepath
 
     def test_torchscript_equals_eager(
