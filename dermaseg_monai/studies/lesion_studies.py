@@ -201,11 +201,13 @@ _ARCHITECTURE = Study(
 # The best of 1e-3, 3e-4 and, where that is better, 1e-4 after 3 epochs, by mean Jaccard on the validation split; 1e-3
 # where none was tried yet.
 _RATES_64: Mapping[str, float] = {
+    "lesion_ba_deeplabv3": 1e-3,
     "lesion_deeplabv3": 1e-3,
     "lesion_mobilenetv2_unet": 1e-3,
     "lesion_segformer_lite": 1e-3,
     "lesion_swin_unet_lite": 3e-4,
     "lesion_unet_compact": 3e-4,
+    "lesion_unetpp": 1e-3,
 }
 
 # 64 pixels, 20 epochs and batches of 40 are the protocol of the compact U-Net's source
