@@ -207,6 +207,7 @@ _RATES_64: Mapping[str, float] = {
     "lesion_segformer_lite": 1e-3,
     "lesion_segnet": 1e-4,
     "lesion_swin_unet_lite": 3e-4,
+    "lesion_unet": 1e-3,
     "lesion_unet_compact": 3e-4,
     "lesion_unetpp": 1e-3,
 }
