@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import fire
 import matplotlib
@@ -22,7 +24,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.transforms import Bbox
 
 from dermaseg_monai.bundle.catalogue import BUNDLES, FLAGSHIP
 from dermaseg_monai.studies.catalogue import get_study
@@ -178,18 +182,6 @@ def draw(table: pd.DataFrame, output: Path) -> None:
     labels = {"parameters": "parameters, million", "ms": "processor time for a photo, ms"}
     for axis, (column, label) in zip(axes, labels.items(), strict=True):
         axis.scatter(table[column], table["dice"], s=45, color="#0b6e4f", zorder=3)
-        for row in table.to_dict("records"):
-            text = row["name"].removeprefix("lesion_")
-            near = table[(table["dice"] - row["dice"]).between(0, 0.006, inclusive="right")]
-            above = ((near[column] / row[column]).between(0.5, 2)).any()  # a name above would lie on that dot
-            axis.annotate(
-                text,
-                (row[column], row["dice"]),
-                xytext=(0, -15 if above else 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
         axis.set(xscale="log", xlabel=label)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -198,9 +190,43 @@ def draw(table: pd.DataFrame, output: Path) -> None:
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("mean Dice, 389 test photos")
+    figure.draw_without_rendering()  # names are placed by where the dots come to lie
+    for axis, column in zip(axes, labels, strict=True):
+        name_dots(axis, table, column)
     with atomic_path(output) as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)
+
+
+PLACES: tuple[dict[str, Any], ...] = (
+    {"xytext": (0, 6), "ha": "center", "va": "bottom"},
+    {"xytext": (0, -6), "ha": "center", "va": "top"},
+    {"xytext": (7, 0), "ha": "left", "va": "center"},
+    {"xytext": (-7, 0), "ha": "right", "va": "center"},
+)
+"""Where the name of a dot may stand, in points from it, the preferred first."""
+
+
+def name_dots(axis: Axes, table: pd.DataFrame, column: str) -> None:
+    """Write each network's name beside its dot, in the first place that is free of dots and of other names."""
+    centres = axis.transData.transform(table[[column, "dice"]].dropna().to_numpy())
+    taken = [Bbox.from_extents(*(centre - 5), *(centre + 5)) for centre in centres]
+    for row in table.dropna(subset=column).to_dict("records"):
+        for place in PLACES:
+            text = axis.annotate(
+                row["name"].removeprefix("lesion_"),
+                (row[column], row["dice"]),
+                textcoords="offset points",
+                fontsize=8,
+                **place,
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            sys.exit(f"The name of {row['name']} finds no free place in the picture.")
+        taken.append(box)
 
 
 if __name__ == "__main__":
