@@ -56,6 +56,8 @@ def main(
             ckpt_file=str(root / "models" / "model.pt"),
             meta_file=str(root / "configs" / "metadata.json"),
             config_file=str(root / "configs" / "inference.json"),
+            # MONAI 1.6.1 would leave a copy of the weights in the folder of temporary files
+            converter_kwargs={"filename": str(folder / "exported.onnx")},
         )
         (folder / "training").mkdir()
         for item in load_datalist(dataset_dir, "training"):

@@ -209,9 +209,10 @@ PLACES: tuple[dict[str, Any], ...] = (
 
 def name_dots(axis: Axes, table: pd.DataFrame, column: str) -> None:
     """Write each network's name beside its dot, in the first place that is free of dots and of other names."""
-    centres = axis.transData.transform(table[[column, "dice"]].dropna().to_numpy())
+    dots = table.dropna(subset=column)
+    centres = axis.transData.transform(dots[[column, "dice"]])
     taken = [Bbox.from_extents(*(centre - 5), *(centre + 5)) for centre in centres]
-    for row in table.dropna(subset=column).to_dict("records"):
+    for row in dots.to_dict("records"):
         for place in PLACES:
             text = axis.annotate(
                 row["name"].removeprefix("lesion_"),
