@@ -5,8 +5,8 @@
 The first is of every network scored at its own recipe: reads ``results/NETWORK/metrics.csv``, a row per test image, and
 ``results/networks.csv``, which ``benchmarks/networks.py`` writes. The second is of one protocol for all: reads
 ``results/architecture_64`` and ``results/peers_64``, which ``dermaseg study report`` writes, and
-``results/networks_64.csv``. Intervals and differences are of 10,000 bootstrap resamples of the images, the same draws
-for all, seed 0; no correction for their number.
+``results/networks_64.csv``. The third sets pairs of these against each other. Intervals and differences are of 10,000
+bootstrap resamples of the images, the same draws for all, seed 0; no correction for their number.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from dermaseg_monai.utils.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PROTOCOL = "architecture_64"
-"""The study that trains all networks alike."""
+PROTOCOL, PEERS = "architecture_64", "peers_64"
+"""The studies that train all networks alike, the collection's and others'."""
 
 PROTOCOL_METRICS = {
     "dice": "Dice",
@@ -45,6 +45,16 @@ PROTOCOL_METRICS = {
     "accuracy": "accuracy",
 }
 """The columns of the protocol's table and what they are called."""
+
+PROTOCOL_PAIRS = (
+    ("lesion_unetpp", "lesion_unet"),
+    ("lesion_unetpp", "monai_basic_unet"),
+    ("monai_basic_unet", "lesion_unet"),
+    ("monai_basic_unet", "lesion_unet_compact"),
+    ("lesion_segnet", "lesion_unet"),
+    ("lesion_ba_deeplabv3", "lesion_deeplabv3"),
+)
+"""Networks of the protocol that a question sets against each other."""
 
 
 def main(output: str = str(ROOT / "docs" / "images")) -> None:
@@ -66,6 +76,9 @@ def main(output: str = str(ROOT / "docs" / "images")) -> None:
     for row in protocol:
         print(protocol_text(row))
     draw(pd.DataFrame(protocol), Path(output) / "results_64.png")
+    print("\n| network | against | difference of Jaccard | 95 % interval |\n|---|---|--:|---|")
+    for row in protocol_pairs():
+        print(pair_text(row))
 
 
 def compared(results: Path = ROOT / "results") -> list[dict]:
@@ -86,13 +99,13 @@ def compared(results: Path = ROOT / "results") -> list[dict]:
             "parameters": speed["parameters"][name] / 1e6,
             "ms": speed["ms"][name],
         }
-        for name, scores in against_flagship(images).items()
+        for name, scores in against(FLAGSHIP, images).items()
     ]
     return sorted(rows, key=lambda row: -row["jaccard"])
 
 
-def against_flagship(images: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
-    """Jaccard of each network, and its difference to the flagship's, from the rows of its images.
+def against(baseline: str, images: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    """Jaccard of each network, and its difference to the baseline's, from the rows of its images.
 
     Returns:
         By name, ``jaccard``, ``low``, ``high``, ``difference``, ``difference_low``, ``difference_high``.
@@ -103,14 +116,14 @@ def against_flagship(images: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, 
     rows = {}
     for name, mean in means.items():
         low, high = interval(draws[name])
-        difference_low, difference_high = interval(draws[name] - draws[FLAGSHIP])
-        rows[name] = {"jaccard": mean, "low": low, "high": high, "difference": mean - means[FLAGSHIP]}
+        difference_low, difference_high = interval(draws[name] - draws[baseline])
+        rows[name] = {"jaccard": mean, "low": low, "high": high, "difference": mean - means[baseline]}
         rows[name] |= {"difference_low": difference_low, "difference_high": difference_high}
     return rows
 
 
 def difference_text(row: dict) -> tuple[str, str]:
-    """The difference to the flagship, and its interval; nothing for the flagship itself."""
+    """The difference, and its interval; nothing for the flagship, to which the tables of all networks compare."""
     if row["name"] == FLAGSHIP:
         return "", ""
     return f"{row['difference']:+.4f}", f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
@@ -135,24 +148,18 @@ def by_protocol(results: Path = ROOT / "results") -> list[dict]:
 
     Returns:
         A row per network: ``name``, ``rate``, each of :data:`PROTOCOL_METRICS` with its bounds as ``METRIC_low`` and
-        ``METRIC_high``, what :func:`against_flagship` says, ``parameters`` in millions, ``minutes`` of training, ``ms``
-        for a photo, NaN for the peers.
+        ``METRIC_high``, what :func:`against` says of the flagship, ``parameters`` in millions, ``minutes`` of training,
+        ``ms`` for a photo, NaN for the peers.
     """
     speed = pd.read_csv(results / "networks_64.csv").set_index("bundle")["ms"]
-    peers = json.loads((ROOT / "scripts" / "studies" / "peers_64.json").read_text(encoding="utf-8"))
+    peers = json.loads((ROOT / "scripts" / "studies" / f"{PEERS}.json").read_text(encoding="utf-8"))
     rates = {variant["name"]: peers["overrides"]["learning_rate"] for variant in peers["variants"]}
     rates |= {variant.name: variant.overrides["learning_rate"] for variant in get_study(PROTOCOL).variants}
-    summary, epochs, images = (
-        pd.concat(pd.read_csv(results / study / f"{file}.csv") for study in (PROTOCOL, peers["name"]))
-        for file in ("summary", "epochs", "images")
-    )
-    against = against_flagship(
-        {name: table.drop(columns="variant") for name, table in images.groupby("variant")}
-    )
+    summary, epochs = of_protocol("summary", results), of_protocol("epochs", results)
     rows = []
-    for name, lines in summary.groupby("variant"):
-        scores = lines.set_index("metric")
-        row = {"name": name, "rate": f"{rates[name]:g}", **against[name]}
+    for name, difference in against(FLAGSHIP, protocol_images(results)).items():
+        scores = summary[summary["variant"] == name].set_index("metric")
+        row = {"name": name, "rate": f"{rates[name]:g}", **difference}
         for metric in PROTOCOL_METRICS:
             row[metric] = scores["mean"][metric]
             row[f"{metric}_low"], row[f"{metric}_high"] = scores["low"][metric], scores["high"][metric]
@@ -163,6 +170,35 @@ def by_protocol(results: Path = ROOT / "results") -> list[dict]:
         row["ms"] = speed.get(name, math.nan)
         rows.append(row)
     return sorted(rows, key=lambda row: -row["jaccard"])
+
+
+def of_protocol(file: str, results: Path) -> pd.DataFrame:
+    """One of the tables that the reports of both studies wrote."""
+    return pd.concat(pd.read_csv(results / study / f"{file}.csv") for study in (PROTOCOL, PEERS))
+
+
+def protocol_images(results: Path) -> dict[str, pd.DataFrame]:
+    """By network, the rows of its images."""
+    images = of_protocol("images", results)
+    return {str(name): table.drop(columns="variant") for name, table in images.groupby("variant")}
+
+
+def protocol_pairs(results: Path = ROOT / "results") -> list[dict]:
+    """The pairs of :data:`PROTOCOL_PAIRS`: ``name``, ``baseline`` and what :func:`against` says."""
+    images = protocol_images(results)
+    return [
+        {
+            "name": name,
+            "baseline": baseline,
+            **against(baseline, {key: images[key] for key in (name, baseline)})[name],
+        }
+        for name, baseline in PROTOCOL_PAIRS
+    ]
+
+
+def pair_text(row: dict) -> str:
+    """A row of the table of pairs in docs/results.md."""
+    return "| " + " | ".join([f"`{row['name']}`", f"`{row['baseline']}`", *difference_text(row)]) + " |"
 
 
 def protocol_text(row: dict) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP, get_bundle
 from dermaseg_monai.evaluation.people import IN_SHORT
-from scripts.results_table import by_protocol, compared, protocol_text, row_text
+from scripts.results_table import by_protocol, compared, pair_text, protocol_pairs, protocol_text, row_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +67,8 @@ def test_rows_of_one_protocol() -> None:
     rows = by_protocol()
     for row in rows:
         assert protocol_text(row) in text
+    for pair in protocol_pairs():
+        assert pair_text(pair) in text
     rates = pd.read_csv(ROOT / "results" / "architecture_64" / "rates.csv").set_index("network")
     for network, tried in rates.iterrows():
         (row,) = [row for row in rows if row["name"] == network]
