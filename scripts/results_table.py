@@ -52,6 +52,9 @@ PROTOCOL_PAIRS = (
     ("monai_basic_unet", "lesion_unet"),
     ("monai_basic_unet", "lesion_unet_compact"),
     ("lesion_segnet", "lesion_unet"),
+    ("lesion_attention_unet", "lesion_unet"),
+    ("lesion_transunet", "lesion_unet"),
+    ("lesion_transunet", "lesion_unetpp"),
     ("lesion_ba_deeplabv3", "lesion_deeplabv3"),
 )
 """Networks of the protocol that a question sets against each other."""

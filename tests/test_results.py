@@ -11,6 +11,8 @@ import pytest
 
 from dermaseg_monai.bundle.catalogue import FLAGSHIP, get_bundle
 from dermaseg_monai.evaluation.people import IN_SHORT
+from dermaseg_monai.sam.comparison import TARGETS
+from scripts import prompt_tables
 from scripts.results_table import by_protocol, compared, pair_text, protocol_pairs, protocol_text, row_text
 
 ROOT = Path(__file__).parents[1]
@@ -131,30 +133,26 @@ def test_robustness_in_the_model_card(variant: str) -> None:
     assert f"{table['mean'][variant]:.3f}" in " ".join(get_bundle(FLAGSHIP).limits)
 
 
-def prompt_tables(section: str) -> list[pd.DataFrame]:
-    """The tables of `lesion_mobile_sam` as it came, fine-tuned for boxes, and for every kind of prompt."""
-    folder = ROOT / "results" / "lesion_mobile_sam"
-    return [pd.read_csv(folder / name / f"{section}_table.csv") for name in ("before", "box", "mixed")]
-
-
 def test_prompt_rows() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    first, *_ = tables = prompt_tables("test")
-    for row in first.index[first["kind"] != "points"]:
-        cells = [f"{table.loc[row, name]:.4f}" for name in ("dice", "jaccard") for table in tables]
-        assert " | ".join(cells) in text, first.loc[row, "kind"]
+    rows = [*prompt_tables.prompt_rows(), *prompt_tables.validation_rows()]
+    rows += [*map(prompt_tables.click_row, TARGETS), *map(prompt_tables.doubt_row, prompt_tables.DOUBT)]
+    for row in rows:
+        assert row in text
 
 
 def test_prompted_scores_are_those_of_predicted_boxes() -> None:
-    _, _, mixed = prompt_tables("test")
-    (row,) = mixed[(mixed["kind"] == "box") & (mixed["source"] == "predicted")].to_dict("records")
+    table = pd.read_csv(ROOT / "results" / "lesion_mobile_sam" / prompt_tables.SHIPPED / "test_table.csv")
+    (row,) = table[(table["kind"] == "box") & (table["source"] == "predicted")].to_dict("records")
     scores = get_bundle("lesion_mobile_sam").scores
     assert scores == pytest.approx({name: row[name] for name in scores}, abs=5e-5)
 
 
-def test_prompt_means_are_those_of_the_images() -> None:
-    for name, table in zip(("before", "box", "mixed"), prompt_tables("test"), strict=True):
-        scores = pd.read_csv(ROOT / "results" / "lesion_mobile_sam" / name / "test_scores.csv")
-        assert scores["id"].nunique() == 389
-        means = scores.groupby(["kind", "source", "jitter"], sort=False)["jaccard"].mean()
-        assert means.tolist() == pytest.approx(table["jaccard"].tolist(), abs=2e-6)
+@pytest.mark.parametrize("training", prompt_tables.TRAININGS)
+def test_prompt_means_are_those_of_the_images(training: str) -> None:
+    folder = ROOT / "results" / "lesion_mobile_sam" / training
+    scores = pd.read_csv(folder / "test_scores.csv")
+    assert scores["id"].nunique() == 389
+    means = scores.groupby(["kind", "source", "jitter"], sort=False)["jaccard"].mean()
+    table = pd.read_csv(folder / "test_table.csv")
+    assert means.tolist() == pytest.approx(table["jaccard"].tolist(), abs=2e-6)
