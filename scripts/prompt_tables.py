@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dermaseg_monai.sam.comparison import ORACLE, TARGETS
@@ -140,7 +139,7 @@ def _change(section: str) -> pd.DataFrame:
 
 def _mean(values: pd.Series) -> str:
     """A mean with its standard error."""
-    return f"{values.mean():+.4f} ({values.std(ddof=1) / np.sqrt(len(values)):.4f})"
+    return f"{values.mean():+.4f} ({values.sem():.4f})"
 
 
 def _tables(section: str) -> list[pd.DataFrame]:

@@ -139,6 +139,9 @@ def test_prompt_rows() -> None:
     rows += [*map(prompt_tables.click_row, TARGETS), *map(prompt_tables.doubt_row, prompt_tables.DOUBT)]
     for row in rows:
         assert row in text
+    better, worse, change = prompt_tables.refined()
+    said = f"{better} of the 389 test masks got better and {worse} worse, by {change.lstrip('-').split()[0]} of Jaccard"
+    assert said in " ".join(text.split())
 
 
 def test_prompted_scores_are_those_of_predicted_boxes() -> None:
