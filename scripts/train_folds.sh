@@ -8,7 +8,7 @@
 # takes the run folders, which `dermaseg audit --runs` reads.
 set -euo pipefail
 
-cd "$(dirname "$0")/.."
-OMP_NUM_THREADS=1 nice -n 15 "${PYTHON:-.venv/bin/python}" -m dermaseg_monai study run cross_validation \
-    --bundle lesion_mobilenetv2_unet --dataset_dir "$1" --encoder_weights "$2" --runs "${3:-runs/folds}" \
+project=$(realpath "$(dirname "$0")/..")
+OMP_NUM_THREADS=1 nice -n 15 "${PYTHON:-$project/.venv/bin/python}" -m dermaseg_monai study run cross_validation \
+    --bundle lesion_mobilenetv2_unet --dataset_dir "$1" --encoder_weights "$2" --runs "${3:-$project/runs/folds}" \
     --epochs 40 --val_interval 40 --device cpu --cpus_per_run 1 < /dev/null
