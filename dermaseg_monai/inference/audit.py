@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -71,26 +71,57 @@ def audit(
         InputError: not exactly one kind of prediction is given, it has nothing to predict with, or a photo of a folder
             has no prediction.
     """
+    gallery = _Gallery(Path(output))
+    items = visit_predictions(dataset_dir, gallery.add, bundle, runs, masks, section, **overrides)
+    return gallery.written({item["id"]: item for item in items}, count)
+
+
+def visit_predictions(
+    dataset_dir: str | os.PathLike[str],
+    look: Callable[[str, np.ndarray, np.ndarray], None],
+    bundle: str | os.PathLike[str] | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    masks: str | os.PathLike[str] | None = None,
+    section: str = "validation",
+    **overrides: Any,
+) -> list[dict[str, Any]]:
+    """Show each photo's prediction, by a network that has not seen it, beside its given mask.
+
+    Args:
+        dataset_dir: folder that ``prepare`` wrote, with lesion masks.
+        look: called with a photo's id, its probabilities, float32 ``(H, W)``, 0 to 1, after the bundle's temperature,
+            and its given mask, bool ``(H, W)``.
+        bundle: as of :func:`audit`.
+        runs: as of :func:`audit`.
+        masks: as of :func:`audit`.
+        section: as of :func:`audit`.
+        **overrides: ids of the bundle's inference.json, such as ``device``.
+
+    Returns:
+        The photos shown, items of :func:`dermaseg_monai.data.load_datalist`.
+
+    Raises:
+        InputError: as of :func:`audit`.
+    """
     if sum(source is not None for source in (bundle, runs, masks)) != 1:
         raise InputError("give the predictions by one of --bundle, --runs and --masks.")
-    gallery = _Gallery(Path(output))
     items: list[dict[str, Any]] = []
     if masks is not None:
         items = load_datalist(dataset_dir, section)
         for item in items:
             given = read_mask(item["label"]) > 0
-            gallery.add(item["id"], _read_probability(Path(masks), item["id"], given.shape), given)
+            look(item["id"], _read_probability(Path(masks), item["id"], given.shape), given)
     for name, own_items in _predicted(dataset_dir, bundle, runs, section):
         items += own_items
         predictor = PhotoProbabilities(name, **overrides)
         temperature = stored_calibration(predictor.ckpt_dir).temperature
 
-        def look(item: Mapping[str, Any], temperature: Sequence[float] = temperature) -> None:
+        def show(item: Mapping[str, Any], temperature: Sequence[float] = temperature) -> None:
             probability = tempered(item["pred"], temperature)[0].numpy()
-            gallery.add(item["id"], probability, item["label"][0].numpy() > 0)
+            look(item["id"], probability, item["label"][0].numpy() > 0)
 
-        predictor.visit(own_items, look)
-    return gallery.written({item["id"]: item for item in items}, count)
+        predictor.visit(own_items, show)
+    return items
 
 
 def suspicion(probability: np.ndarray, given: np.ndarray) -> float:
