@@ -75,7 +75,7 @@ def main(
     }
     print(
         "| found among the photos reviewed | "
-        + " | ".join(f"{share:.0%} reviewed" for share in REVIEWED)
+        + " | ".join(f"{100 * share:.0f} % reviewed" for share in REVIEWED)
         + " |"
     )
     print("|---|" + "---|" * len(REVIEWED))

@@ -5,8 +5,9 @@
 The first is of every network scored at its own recipe: reads ``results/NETWORK/metrics.csv``, a row per test image, and
 ``results/networks.csv``, which ``benchmarks/networks.py`` writes. The second is of one protocol for all: reads
 ``results/architecture_64`` and ``results/peers_64``, which ``dermaseg study report`` writes, and
-``results/networks_64.csv``. The third sets pairs of these against each other. Intervals and differences are of 10,000
-bootstrap resamples of the images, the same draws for all, seed 0; no correction for their number.
+``results/networks_64.csv``. The third sets pairs of these against each other. The fourth has the spread of those that
+were trained with further seeds: reads ``results/architecture_64/seed1`` and its like. Intervals and differences are of
+10,000 bootstrap resamples of the images, the same draws for all, seed 0; no correction for their number.
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ def main(output: str = str(ROOT / "docs" / "images")) -> None:
     print("\n| network | against | difference of Jaccard | 95 % interval |\n|---|---|--:|---|")
     for row in protocol_pairs():
         print(pair_text(row))
+    print(f"\n| network | seeds | {' | '.join(PROTOCOL_METRICS.values())} | Jaccard of each |")
+    print(f"|---|---|{'---|' * len(PROTOCOL_METRICS)}---|")
+    for seeds in protocol_seeds():
+        print(seeds_text(seeds))
 
 
 def compared(results: Path = ROOT / "results") -> list[dict]:
@@ -202,6 +207,34 @@ def protocol_pairs(results: Path = ROOT / "results") -> list[dict]:
 def pair_text(row: dict) -> str:
     """A row of the table of pairs in docs/results.md."""
     return "| " + " | ".join([f"`{row['name']}`", f"`{row['baseline']}`", *difference_text(row)]) + " |"
+
+
+def protocol_seeds(results: Path = ROOT / "results") -> list[pd.DataFrame]:
+    """Mean scores of each training of the networks that have more than one, best mean Jaccard first.
+
+    Returns:
+        A table per network with a row per seed: ``variant``, ``seed`` and :data:`PROTOCOL_METRICS`.
+    """
+    folders = {0: results / PROTOCOL} | {
+        int(folder.name.removeprefix("seed")): folder for folder in sorted((results / PROTOCOL).glob("seed*"))
+    }
+    means = pd.concat(
+        pd.read_csv(folder / "images.csv")
+        .groupby("variant", as_index=False)[list(PROTOCOL_METRICS)]
+        .mean()
+        .assign(seed=seed)
+        for seed, folder in folders.items()
+    )
+    tables = [table for _, table in means.groupby("variant") if len(table) > 1]
+    return sorted(tables, key=lambda table: -table["jaccard"].mean())
+
+
+def seeds_text(seeds: pd.DataFrame) -> str:
+    """A row of the table of seeds in docs/results.md: mean and standard deviation over trainings."""
+    scores = [f"{seeds[metric].mean():.4f} ± {seeds[metric].std():.4f}" for metric in PROTOCOL_METRICS]
+    numbers = ", ".join(str(seed) for seed in seeds["seed"])
+    each = ", ".join(f"{value:.4f}" for value in seeds["jaccard"])
+    return "| " + " | ".join([f"`{seeds['variant'].iloc[0]}`", numbers, *scores, each]) + " |"
 
 
 def protocol_text(row: dict) -> str:

@@ -13,7 +13,16 @@ from dermaseg_monai.bundle.catalogue import FLAGSHIP, get_bundle
 from dermaseg_monai.evaluation.people import IN_SHORT
 from dermaseg_monai.sam.comparison import TARGETS
 from scripts import prompt_tables
-from scripts.results_table import by_protocol, compared, pair_text, protocol_pairs, protocol_text, row_text
+from scripts.results_table import (
+    by_protocol,
+    compared,
+    pair_text,
+    protocol_pairs,
+    protocol_seeds,
+    protocol_text,
+    row_text,
+    seeds_text,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +80,8 @@ def test_rows_of_one_protocol() -> None:
         assert protocol_text(row) in text
     for pair in protocol_pairs():
         assert pair_text(pair) in text
+    for seeds in protocol_seeds():
+        assert seeds_text(seeds) in text
     rates = pd.read_csv(ROOT / "results" / "architecture_64" / "rates.csv").set_index("network")
     for network, tried in rates.iterrows():
         (row,) = [row for row in rows if row["name"] == network]
@@ -131,6 +142,29 @@ def test_robustness_rows() -> None:
 def test_robustness_in_the_model_card(variant: str) -> None:
     table = pd.read_csv(ROOT / "results" / "robustness" / "summary.csv").set_index("variant")
     assert f"{table['mean'][variant]:.3f}" in " ".join(get_bundle(FLAGSHIP).limits)
+
+
+@pytest.mark.parametrize("photos", ["validation", "out_of_fold"])
+def test_rows_of_planted_mask_errors(photos: str) -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert (ROOT / "results" / "audit" / f"planted_{photos}.md").read_text(encoding="utf-8") in text
+
+
+def test_verdicts_on_the_most_suspicious_masks() -> None:
+    verdicts = pd.read_csv(ROOT / "results" / "audit" / "out_of_fold.csv")
+    ranking = pd.read_csv(ROOT / "results" / "audit" / "out_of_fold_ranking.csv")
+    assert len(ranking) == 2594
+    assert verdicts["id"].tolist() == ranking["id"].head(100).tolist()
+    many = verdicts["verdict"].value_counts()
+    styles = verdicts["reason"].value_counts()
+    text = " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    first = (verdicts["verdict"].head(20) == "wrong").sum()
+    assert f"**{many['wrong']}** look truly wrong (of the first 20, {first})" in text
+    assert (
+        f"{many['style']} are of another style ({styles['loose']} of them wider, {styles['tight']} tighter, "
+        f"{styles['coarse']} coarse, {styles['halo']} with the halo), of {many['unclear']} one cannot say, and in "
+        f"{many['fine']} the mask is fine"
+    ) in text
 
 
 def test_prompt_rows() -> None:
