@@ -1,7 +1,7 @@
 """Draw photos that no dermatoscope took, for measuring whether a network warns of them.
 
     python scripts/draw_unlike_photos.py OUTPUT
-    dermaseg predict OUTPUT/clinical --output PREDICTED
+    python scripts/unlike_table.py DATA --folders OUTPUT/clinical,OUTPUT/patterns
 
 Clinical photos are such as a plain camera takes of a lesion: a part of a body, lit from one side, before a cloth, and
 on it a lesion of a tenth to a quarter of the frame's width and some moles. Their lesions and skin are those of
@@ -16,7 +16,7 @@ import fire
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dermaseg_monai.datasets.phantoms.canvas import Canvas, Field, blend, smoothstep
+from dermaseg_monai.datasets.phantoms.canvas import Canvas, Field, smoothstep
 from dermaseg_monai.datasets.phantoms.render import render_phantom
 from dermaseg_monai.datasets.phantoms.skin import paint_skin
 
@@ -84,7 +84,7 @@ def clinical_photo(seed: int) -> np.ndarray:
     inside = _lay_light(canvas, rng, image)
     cloth = np.array(CLOTHS[rng.integers(len(CLOTHS))]) * rng.uniform(0.8, 1.1)
     folds = 1 + canvas.noise(rng, 5, 3) * np.float32(0.08)
-    blend(image, (0, 0, 0), 1 - inside)
+    image *= inside
     image += cloth.astype(np.float32)[:, None, None] * folds * (1 - inside)
     image += rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32) * np.float32(0.008)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)

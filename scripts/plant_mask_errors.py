@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from dermaseg_monai.inference.audit import suspicion, visit_predictions
+from dermaseg_monai.inference.audit import mask_dice, suspicion, visit_predictions
 
 SEEDS = range(1000, 1020)
 SPOILT = 0.05
@@ -39,12 +39,6 @@ class Photo:
 
     probability: np.ndarray
     given: np.ndarray
-
-    def disagreement(self, given: np.ndarray) -> float:
-        """1 - Dice of a mask and the predicted one."""
-        predicted = self.probability >= 0.5
-        together = int(given.sum()) + int(predicted.sum())
-        return 1 - 2 * int((given & predicted).sum()) / together if together else 0.0
 
 
 def main(
@@ -71,7 +65,7 @@ def main(
     visit_predictions(dataset_dir, look, bundle, runs, masks, section)
     rankings: dict[str, Callable[[Photo, np.ndarray], float]] = {
         "by suspicion": lambda photo, given: suspicion(photo.probability, given),
-        "by Dice alone": lambda photo, given: photo.disagreement(given),
+        "by Dice alone": lambda photo, given: 1 - mask_dice(photo.probability >= 0.5, given),
     }
     print(
         "| found among the photos reviewed | "

@@ -150,6 +150,18 @@ def test_rows_of_planted_mask_errors(photos: str) -> None:
     assert (ROOT / "results" / "audit" / f"planted_{photos}.md").read_text(encoding="utf-8") in text
 
 
+def test_rows_of_unlike_photos() -> None:
+    table = pd.read_csv(ROOT / "results" / "unlike_photos.csv").query("directions == 64").set_index("photos")
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    said = {"validation": "1.0 %", "test": "2.1 %", "ham": "8.0 %", "phantoms": "40 %", "pictures": "98 %"}
+    said |= {"clinical_1000_1029": "47 %", "patterns_1000_1029": "100 %"}
+    for photos, warned in said.items():
+        row = table.loc[photos]
+        assert 100 * row["warned"] == pytest.approx(float(warned.split()[0]), abs=0.51)
+        auroc = "" if photos == "validation" else f"{row['auroc']:.3f} "
+        assert f"| {row['count']:.0f} | {warned} | {auroc}|" in text
+
+
 def test_verdicts_on_the_most_suspicious_masks() -> None:
     verdicts = pd.read_csv(ROOT / "results" / "audit" / "out_of_fold.csv")
     ranking = pd.read_csv(ROOT / "results" / "audit" / "out_of_fold_ranking.csv")

@@ -18,7 +18,6 @@ from dermaseg_monai.utils.files import sha256
 logger = logging.getLogger(__name__)
 
 NAME = "calibration.json"
-_DIRECTIONS = 64  # with a quarter of them, photos without a dermatoscope pass: docs/results.md
 
 
 @dataclass(frozen=True)
@@ -63,26 +62,29 @@ class TrainingFeatures:
         return np.sqrt((np.square(along) / self.variances).sum(axis=1) + left) / self.limit
 
 
-def fit_features(training: np.ndarray, validation: np.ndarray, level: float = 0.99) -> TrainingFeatures:
+def fit_features(
+    training: np.ndarray, validation: np.ndarray, level: float = 0.99, directions: int = 64
+) -> TrainingFeatures:
     """Describe the features of the training photos, and how far those of new photos of their kind lie from them.
 
     Args:
         training: ``(N, C)``, of at least two photos.
         validation: ``(M, C)``, of photos like them that were not trained on.
         level: share of the validation photos that are not warned of.
+        directions: how many the covariance is free along; with 16, most photos without a dermatoscope pass.
 
     Returns:
         The description, its limit the quantile ``level`` of the validation photos' distances.
     """
     mean, scale = training.mean(axis=0, dtype=np.float64), training.std(axis=0, dtype=np.float64) + 1e-6
     standard = (training - mean) / scale
-    _, spread, directions = np.linalg.svd(standard, full_matrices=False)
-    count = min(_DIRECTIONS, len(spread) - 1)
+    _, spread, principal = np.linalg.svd(standard, full_matrices=False)
+    count = min(directions, len(spread) - 1)
     variances = np.square(spread) / len(training)
     described: dict[str, Any] = {
         "mean": _short(mean),
         "scale": _short(scale),
-        "directions": [_short(direction) for direction in directions[:count]],
+        "directions": [_short(direction) for direction in principal[:count]],
         "variances": _short(variances[:count] + 1e-9),
         "rest": float(variances[count:].sum() + 1e-9),
     }

@@ -149,6 +149,12 @@ def suspicion(probability: np.ndarray, given: np.ndarray) -> float:
     return disagreement / (doubt + _LEAST_DOUBT)
 
 
+def mask_dice(predicted: np.ndarray, given: np.ndarray) -> float:
+    """Dice of two masks, bool ``(H, W)``; 1 where both are empty."""
+    together = int(given.sum()) + int(predicted.sum())
+    return 2 * int((given & predicted).sum()) / together if together else 1.0
+
+
 def _predicted(
     dataset_dir: str | os.PathLike[str],
     bundle: str | os.PathLike[str] | None,
@@ -199,13 +205,12 @@ class _Gallery:
 
     def add(self, name: str, probability: np.ndarray, given: np.ndarray) -> None:
         predicted = probability >= 0.5
-        together = int(given.sum()) + int(predicted.sum())
         self.masks[name] = np.packbits(predicted)
         self.rows.append(
             {
                 "id": name,
                 "suspicion": suspicion(probability, given),
-                "dice": 2 * int((given & predicted).sum()) / together if together else 1.0,
+                "dice": mask_dice(predicted, given),
                 "given_share": float(given.mean()),
                 "predicted_share": float(predicted.mean()),
             }
