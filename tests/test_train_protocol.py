@@ -16,14 +16,15 @@ NETWORK = "lesion_unet_compact"
 class Scored(Protocol):
     """Leaves a score instead of training; remembers what was run."""
 
-    def __init__(self, runs: Path, scores: dict[str, float]) -> None:
-        super().__init__("data", runs, {})
+    def __init__(self, runs: Path, scores: dict[str | None, float], seed: int = 0) -> None:
+        super().__init__("data", runs, {}, seed)
         self.given = scores
         self.ran: list[tuple[str, Any]] = []
 
     def run(self, network: str, folder: str, options: dict[str, Any]) -> bool:
-        self.ran.append((folder, options["learning_rate"]))
-        if (score := self.given.get(options["learning_rate"])) is None:
+        rate = options.get("learning_rate")
+        self.ran.append((folder, rate))
+        if (score := self.given.get(rate)) is None:
             return False
         path = self.scores(folder, network)
         path.parent.mkdir(parents=True)
@@ -44,6 +45,16 @@ def test_the_lowest_rate_is_tried_only_after_the_middle_one_was_better(tmp_path:
 def test_a_finished_network_is_left_alone(tmp_path: Path) -> None:
     Scored(tmp_path, {"1e-3": 0.7, "3e-4": 0.6}).train(NETWORK)
     again = Scored(tmp_path, {})
+    assert again.train(NETWORK) is None
+    assert again.ran == []
+
+
+def test_a_further_seed_is_trained_once_at_the_rate_of_the_study(tmp_path: Path) -> None:
+    further = Scored(tmp_path, {None: 0.7}, seed=2)
+    assert further.train(NETWORK) is None
+    assert further.ran == [("seed2", None)]
+    assert (tmp_path / "seed2/architecture_64" / NETWORK / "seed2/evaluation/metrics.csv").is_file()
+    again = Scored(tmp_path, {}, seed=2)
     assert again.train(NETWORK) is None
     assert again.ran == []
 
