@@ -6,8 +6,9 @@ The first is of every network scored at its own recipe: reads ``results/NETWORK/
 ``results/networks.csv``, which ``benchmarks/networks.py`` writes. The second is of one protocol for all: reads
 ``results/architecture_64`` and ``results/peers_64``, which ``dermaseg study report`` writes, and
 ``results/networks_64.csv``. The third sets pairs of these against each other. The fourth has the spread of those that
-were trained with further seeds: reads ``results/architecture_64/seed1`` and its like. Intervals and differences are of
-10,000 bootstrap resamples of the images, the same draws for all, seed 0; no correction for their number.
+were trained with further seeds: reads the folders ``seed1`` and so on of the two studies. The fifth, on validation
+photos, has the flagship trained at half the size first: reads ``results/half_size_first``. Intervals and differences
+are of 10,000 bootstrap resamples of the images, the same draws for all, seed 0; no correction for their number.
 """
 
 from __future__ import annotations
@@ -60,6 +61,16 @@ PROTOCOL_PAIRS = (
 )
 """Networks of the protocol that a question sets against each other."""
 
+HALF_SIZE_FIRST = {
+    "as_shipped": "as shipped",
+    "isic_alone": "first stage ISIC 2018",
+    "both_sets": "first stage both sets",
+}
+"""Trainings of the flagship, the first of which the others are compared with."""
+
+HALF_SIZE_SETS = {"isic2018": "ISIC 2018", "ham10000": "HAM10000"}
+"""The sets on whose validation photos they are scored."""
+
 
 def main(output: str = str(ROOT / "docs" / "images")) -> None:
     """Print the tables and draw the pictures."""
@@ -87,6 +98,12 @@ def main(output: str = str(ROOT / "docs" / "images")) -> None:
     print(f"|---|---|{'---|' * len(PROTOCOL_METRICS)}---|")
     for seeds in protocol_seeds():
         print(seeds_text(seeds))
+    print(
+        "\n| scored on | what | Dice | Jaccard | threshold Jaccard | Jaccard against as shipped | 95 % interval |"
+    )
+    print("|---|---|--:|--:|--:|--:|---|")
+    for row in half_size_first():
+        print(half_size_text(row))
 
 
 def compared(results: Path = ROOT / "results") -> list[dict]:
@@ -215,18 +232,15 @@ def protocol_seeds(results: Path = ROOT / "results") -> list[pd.DataFrame]:
     Returns:
         A table per network with a row per seed: ``variant``, ``seed`` and :data:`PROTOCOL_METRICS`.
     """
-    folders = {0: results / PROTOCOL} | {
-        int(folder.name.removeprefix("seed")): folder for folder in sorted((results / PROTOCOL).glob("seed*"))
-    }
-    means = pd.concat(
-        pd.read_csv(folder / "images.csv")
-        .groupby("variant", as_index=False)[list(PROTOCOL_METRICS)]
-        .mean()
-        .assign(seed=seed)
-        for seed, folder in folders.items()
-    )
-    tables = [table for _, table in means.groupby("variant") if len(table) > 1]
-    return sorted(tables, key=lambda table: -table["jaccard"].mean())
+    tables = []
+    for study in (PROTOCOL, PEERS):
+        for file in (results / study / "images.csv", *sorted((results / study).glob("seed*/images.csv"))):
+            means = pd.read_csv(file).groupby("variant", as_index=False)[list(PROTOCOL_METRICS)].mean()
+            tables.append(
+                means.assign(seed=int(file.parent.name.removeprefix(study).removeprefix("seed") or 0))
+            )
+    several = [table for _, table in pd.concat(tables).groupby("variant") if len(table) > 1]
+    return sorted(several, key=lambda table: -table["jaccard"].mean())
 
 
 def seeds_text(seeds: pd.DataFrame) -> str:
@@ -235,6 +249,31 @@ def seeds_text(seeds: pd.DataFrame) -> str:
     numbers = ", ".join(str(seed) for seed in seeds["seed"])
     each = ", ".join(f"{value:.4f}" for value in seeds["jaccard"])
     return "| " + " | ".join([f"`{seeds['variant'].iloc[0]}`", numbers, *scores, each]) + " |"
+
+
+def half_size_first(results: Path = ROOT / "results") -> list[dict]:
+    """The trainings of :data:`HALF_SIZE_FIRST` on each of :data:`HALF_SIZE_SETS`.
+
+    Returns:
+        A row per set and training: ``set``, ``name``, ``dice``, ``threshold_jaccard`` and what :func:`against` says of
+        the first training.
+    """
+    rows = []
+    for of_set in HALF_SIZE_SETS:
+        files = {name: results / "half_size_first" / name / f"{of_set}.csv" for name in HALF_SIZE_FIRST}
+        images = {name: pd.read_csv(file) for name, file in files.items()}
+        for name, scores in against(next(iter(HALF_SIZE_FIRST)), images).items():
+            means = images[name][["dice", "threshold_jaccard"]].mean()
+            rows.append({"set": of_set, "name": name, **means, **scores})
+    return rows
+
+
+def half_size_text(row: dict) -> str:
+    """A row of the table of the flagship at half the size first in docs/results.md."""
+    scores = [f"{row[metric]:.4f}" for metric in ("dice", "jaccard", "threshold_jaccard")]
+    difference = ("", "") if row["name"] == next(iter(HALF_SIZE_FIRST)) else difference_text(row)
+    cells = [HALF_SIZE_SETS[row["set"]], HALF_SIZE_FIRST[row["name"]], *scores, *difference]
+    return "| " + " | ".join(cells) + " |"
 
 
 def protocol_text(row: dict) -> str:

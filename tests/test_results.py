@@ -16,6 +16,8 @@ from scripts import prompt_tables
 from scripts.results_table import (
     by_protocol,
     compared,
+    half_size_first,
+    half_size_text,
     pair_text,
     protocol_pairs,
     protocol_seeds,
@@ -86,6 +88,14 @@ def test_rows_of_one_protocol() -> None:
     for network, tried in rates.iterrows():
         (row,) = [row for row in rows if row["name"] == network]
         assert float(row["rate"]) == float(tried.idxmax())
+
+
+def test_rows_of_half_the_size_first() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = half_size_first()
+    assert len(rows) == 6
+    for row in rows:
+        assert half_size_text(row) in text
 
 
 def test_peer_without_training() -> None:
