@@ -61,12 +61,14 @@ PROTOCOL_PAIRS = (
 )
 """Networks of the protocol that a question sets against each other."""
 
+AS_SHIPPED = "as_shipped"
+
 HALF_SIZE_FIRST = {
-    "as_shipped": "as shipped",
+    AS_SHIPPED: "as shipped",
     "isic_alone": "first stage ISIC 2018",
     "both_sets": "first stage both sets",
 }
-"""Trainings of the flagship, the first of which the others are compared with."""
+"""Trainings of the flagship; they are compared with the one that ships."""
 
 HALF_SIZE_SETS = {"isic2018": "ISIC 2018", "ham10000": "HAM10000"}
 """The sets on whose validation photos they are scored."""
@@ -147,9 +149,9 @@ def against(baseline: str, images: Mapping[str, pd.DataFrame]) -> dict[str, dict
     return rows
 
 
-def difference_text(row: dict) -> tuple[str, str]:
-    """The difference, and its interval; nothing for the flagship, to which the tables of all networks compare."""
-    if row["name"] == FLAGSHIP:
+def difference_text(row: dict, baseline: str = FLAGSHIP) -> tuple[str, str]:
+    """The difference, and its interval; nothing for what the table compares to, by default the flagship."""
+    if row["name"] == baseline:
         return "", ""
     return f"{row['difference']:+.4f}", f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
 
@@ -256,13 +258,13 @@ def half_size_first(results: Path = ROOT / "results") -> list[dict]:
 
     Returns:
         A row per set and training: ``set``, ``name``, ``dice``, ``threshold_jaccard`` and what :func:`against` says of
-        the first training.
+        the shipped one.
     """
     rows = []
     for of_set in HALF_SIZE_SETS:
         files = {name: results / "half_size_first" / name / f"{of_set}.csv" for name in HALF_SIZE_FIRST}
         images = {name: pd.read_csv(file) for name, file in files.items()}
-        for name, scores in against(next(iter(HALF_SIZE_FIRST)), images).items():
+        for name, scores in against(AS_SHIPPED, images).items():
             means = images[name][["dice", "threshold_jaccard"]].mean()
             rows.append({"set": of_set, "name": name, **means, **scores})
     return rows
@@ -271,8 +273,12 @@ def half_size_first(results: Path = ROOT / "results") -> list[dict]:
 def half_size_text(row: dict) -> str:
     """A row of the table of the flagship at half the size first in docs/results.md."""
     scores = [f"{row[metric]:.4f}" for metric in ("dice", "jaccard", "threshold_jaccard")]
-    difference = ("", "") if row["name"] == next(iter(HALF_SIZE_FIRST)) else difference_text(row)
-    cells = [HALF_SIZE_SETS[row["set"]], HALF_SIZE_FIRST[row["name"]], *scores, *difference]
+    cells = [
+        HALF_SIZE_SETS[row["set"]],
+        HALF_SIZE_FIRST[row["name"]],
+        *scores,
+        *difference_text(row, AS_SHIPPED),
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
