@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +46,31 @@ def test_a_killed_node_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     words = ["--epochs", EPOCHS, "--executor", "ray", "--ray_address", cluster.address]
     process = start(command(write_file(tmp_path), dataset, output, *words))
     folders = [output / "small" / name / "seed0" for name in ("plain", "tversky")]
+    trainings: dict[Path, int] = {}
+
+    def all_stand_still() -> bool:
+        """Stop each training that has an epoch to go on from: it would be over before Ray misses its node."""
+        for folder in folders:
+            if folder not in trainings and (folder / "models" / "last.pt").is_file():
+                trainings[folder] = _training(folder)
+                os.kill(trainings[folder], signal.SIGSTOP)
+        return len(trainings) == len(folders)
+
     try:
-        wait_until(lambda: all(read_history(folder) for folder in folders), process)
+        wait_until(all_stand_still, process)
         before = [len(read_history(folder)) for folder in folders]
-        victim = next(iter(cluster.worker_nodes))
-        cluster.remove_node(victim, allow_graceful=False)
+        workers = {training: _parent(training) for training in trainings.values()}
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        wait_until(lambda: any(_parent(training) != worker for training, worker in workers.items()), process)
+        for training in workers:
+            with suppress(ProcessLookupError):  # Ray's worker may take it along
+                os.kill(training, signal.SIGCONT)
         cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
         printed = process.communicate(timeout=500)[0]
     finally:
         process.kill()
     assert process.returncode == 0, printed
-    assert max(before) < EPOCHS, "the node was killed too late to prove anything"
+    assert max(before) < EPOCHS, "a training was stopped too late to prove anything"
     resumed = 0
     for folder in folders:
         record = read_record(folder)
@@ -63,6 +80,27 @@ def test_a_killed_node_loses_nothing(cluster: Any, tmp_path: Path) -> None:
         assert log.count(": loss ") <= EPOCHS + 1  # the epoch at hand, at most, was trained twice
         resumed += log.count("resuming after epoch")
     assert resumed == 1
+
+
+def _training(folder: Path) -> int:
+    """The process that trains in a run's folder."""
+    (process,) = (int(cwd.parent.name) for cwd in Path("/proc").glob("[0-9]*/cwd") if _leads_to(cwd, folder))
+    return process
+
+
+def _leads_to(link: Path, folder: Path) -> bool:
+    try:
+        return link.samefile(folder)
+    except OSError:  # the process has ended, or is not ours
+        return False
+
+
+def _parent(process: int) -> int | None:
+    """The process that another one was started by, or was given to when that one ended; None once it has ended."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return None
 
 
 def test_bulk_prediction_equals_a_plain_one(cluster: Any, tmp_path: Path) -> None:
