@@ -11,7 +11,7 @@ from typing import Any
 from dermaseg_monai.data.datalist import Folders, absolute
 from dermaseg_monai.studies.execute import Settings
 from dermaseg_monai.studies.executors import Outcome, environments, run_locally, run_on_ray
-from dermaseg_monai.studies.pace import Estimate, Pace, duration, expected, paces
+from dermaseg_monai.studies.pace import Estimate, Pace, duration, expected, paces, remaining
 from dermaseg_monai.studies.plan import Run, write_study
 from dermaseg_monai.studies.record import read_history
 from dermaseg_monai.studies.time_limit import TimeLimit
@@ -113,14 +113,15 @@ def run_batch(runs: Sequence[Run], batch: Batch) -> dict[str, list[Run]]:
             left.append(run)
     if ended["finished"]:
         logger.info("%d of %d runs are finished already", len(ended["finished"]), len(runs))
-    begin = time.monotonic()
+    begin, done = time.monotonic(), []
     try:
-        for count, (run, record) in enumerate(batch.execute(left) if left else (), 1):
+        for run, record in batch.execute(left) if left else ():
             ended.setdefault(record["status"], []).append(run)
-            to_go = (time.monotonic() - begin) / count * (len(left) - count)
-            if batch.limit:
+            done.append(run)
+            to_go = remaining(done, left, time.monotonic() - begin)
+            if to_go is not None and batch.limit:
                 to_go = min(to_go, max(0.0, batch.limit.left()))
-            _say(run, record, f"{count} of {len(left)}", duration(to_go))
+            _say(run, record, f"{len(done)} of {len(left)}", to_go)
             write(run)
     finally:
         for run in left:
@@ -190,12 +191,11 @@ def _nothing(run: Run) -> None:
     """No tracking."""
 
 
-def _say(run: Run, record: Mapping[str, Any], count: str, left: str) -> None:
+def _say(run: Run, record: Mapping[str, Any], count: str, seconds_left: float | None) -> None:
     status = record["status"]
     if status == "finished":
-        logger.info(
-            "%s: %s finished after %.1f min; about %s left", count, run.label, record["minutes"], left
-        )
+        left = "" if seconds_left is None else f"; about {duration(seconds_left)} left"
+        logger.info("%s: %s finished after %.1f min%s", count, run.label, record["minutes"], left)
     elif status == "failed":
         message = "\n    ".join(str(record["error"]).splitlines())
         logger.error("%s: %s failed; it said last:\n    %s", count, run.label, message)

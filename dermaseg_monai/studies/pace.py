@@ -113,6 +113,24 @@ def expected(run: Run, known: Sequence[Pace], since: float = 0.0) -> Estimate | 
     return Estimate(epochs * epoch + rest, f"runs of {source}")
 
 
+def remaining(done: Sequence[Run], runs: Sequence[Run], elapsed: float) -> float | None:
+    """Estimate the seconds that the rest of a batch takes, at the pace of what is done.
+
+    Beside trainings, runs that only evaluate given weights count for nothing.
+
+    Args:
+        done: those of ``runs`` that have ended.
+        runs: all of the batch.
+        elapsed: seconds since the batch began.
+
+    Returns:
+        The estimate; None where there are trainings and none of them has ended.
+    """
+    trainings = sum(run.variant.weights is None for run in runs)
+    ended = sum(run.variant.weights is None for run in done) if trainings else len(done)
+    return elapsed / ended * ((trainings or len(runs)) - ended) if ended else None
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dermaseg_monai.studies import time_limit as module
 from dermaseg_monai.studies.execute import Settings, execute
 from dermaseg_monai.studies.executors import run_on_ray
 from dermaseg_monai.studies.lock import is_locked
-from dermaseg_monai.studies.pace import expected, paces
+from dermaseg_monai.studies.pace import expected, paces, remaining
 from dermaseg_monai.studies.plan import Run, plan_runs
 from dermaseg_monai.studies.record import read_history, read_record, write_record
 from dermaseg_monai.studies.study_file import load_study
@@ -95,6 +96,16 @@ def test_runs_of_another_machine_count_until_there_are_newer_ones(runs: dict[str
     trained(runs["plain1"], seconds=2, epochs=1, rest=None)
     os.utime(runs["plain1"].folder / "output" / "history.csv", (now + 120, now + 120))
     assert seconds(runs["plain1"], since=now + 60) == pytest.approx(2 * 9 + 30)
+
+
+def test_trainings_alone_tell_when_a_batch_of_them_ends(runs: dict[str, Run]) -> None:
+    plain, other = runs["plain0"], runs["other0"]
+    given = replace(plain, variant=replace(plain.variant, weights="model.pt"))
+    batch = [given, plain, other]
+    assert remaining([given], batch, elapsed=5.0) is None
+    assert remaining([given, other], batch, elapsed=60.0) == 60.0
+    assert remaining(batch, batch, elapsed=90.0) == 0.0
+    assert remaining([given], [given, given, given], elapsed=5.0) == 10.0  # no training among them
 
 
 class Clock:
