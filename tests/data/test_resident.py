@@ -263,8 +263,11 @@ def test_streaming_works_ahead_but_not_far(unpinned) -> None:
     dataset = Streaming(400)
     batches = iter(BatchLoader(dataset, 4, plain))
     next(batches)
+    ahead, deadline = 4, time.monotonic() + 60  # one taken, two in the queue, one in hand
+    while dataset.gathered < ahead and time.monotonic() < deadline:
+        time.sleep(0.01)
     time.sleep(0.3)
-    assert 2 <= dataset.gathered <= 4  # one taken, two in the queue, one in hand
+    assert dataset.gathered == ahead
     batches.close()
 
 
