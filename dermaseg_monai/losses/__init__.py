@@ -7,6 +7,7 @@ from dermaseg_monai.losses.class_weights import inverse_frequency_weights
 from dermaseg_monai.losses.cross_entropy import CrossEntropyLoss
 from dermaseg_monai.losses.deep_supervision import DeepSupervisionLoss
 from dermaseg_monai.losses.focal import FocalLoss
+from dermaseg_monai.losses.lovasz import LovaszLoss
 from dermaseg_monai.losses.overlap import DiceLoss, FocalTverskyLoss, JaccardLoss, TverskyLoss
 from dermaseg_monai.losses.weighted_sum import WeightedSum
 
@@ -18,6 +19,7 @@ __all__ = [
     "FocalLoss",
     "FocalTverskyLoss",
     "JaccardLoss",
+    "LovaszLoss",
     "TverskyLoss",
     "WeightedSum",
     "contour_band",

@@ -50,6 +50,23 @@ def tversky_distances(
     return np.array(distances)
 
 
+def lovasz_distances(p: np.ndarray, t: np.ndarray, batch: bool) -> np.ndarray:
+    """One minus the Jaccard index with all errors from a threshold on, integrated over the thresholds."""
+    if batch:
+        p, t = (np.concatenate(list(x), axis=1)[None] for x in (p, t))
+    distances = []
+    for p_map, t_map in zip(p.reshape(-1, *p.shape[2:]), t.reshape(-1, *t.shape[2:]), strict=True):
+        errors = np.abs(p_map - t_map)
+        total, below = 0.0, 0.0
+        for threshold in np.unique(errors):  # between two of them the same pixels are wrong
+            wrong = errors >= threshold
+            missed, added = t_map[wrong].sum(), (1 - t_map)[wrong].sum()
+            total += (threshold - below) * (1 - (t_map.sum() - missed) / (t_map.sum() + added))
+            below = threshold
+        distances.append(total)
+    return np.array(distances)
+
+
 def focal(p: np.ndarray, t: np.ndarray, gamma: float, weights: list[tuple[float, float]]) -> float:
     """Mean focal loss (gamma 0: cross-entropy); weights are those of absent and present, per channel."""
     total = 0.0

@@ -15,6 +15,7 @@ from dermaseg_monai.losses import (
     FocalLoss,
     FocalTverskyLoss,
     JaccardLoss,
+    LovaszLoss,
     TverskyLoss,
     WeightedSum,
 )
@@ -38,6 +39,8 @@ MAKERS: dict[str, Callable[[str], nn.Module]] = {
     "jaccard": JaccardLoss,
     "tversky": TverskyLoss,
     "focal_tversky": FocalTverskyLoss,
+    "lovasz": LovaszLoss,
+    "lovasz_batch": lambda mode: LovaszLoss(mode, batch=True),
     "cross_entropy": CrossEntropyLoss,
     "weighted_cross_entropy": weighted_cross_entropy,
     "focal": FocalLoss,
