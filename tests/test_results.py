@@ -124,6 +124,9 @@ def test_attribute_scores() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for values in content["attributes"].values():
         assert f"{values['jaccard']:.4f} | {values['dice']:.4f} | {values['roc_auc']:.3f} |" in text
+    paired = pd.read_csv(ROOT / "results" / "attributes_further" / "paired.csv")
+    for _, row in paired[paired["metric"] == "macro_jaccard"].iterrows():
+        assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
 
 
 def test_robustness_rows() -> None:

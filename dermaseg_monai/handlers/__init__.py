@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dermaseg_monai.handlers.attribute_scores import AttributeScores
-from dermaseg_monai.handlers.attribute_thresholds import FitThresholds, stored_thresholds
+from dermaseg_monai.handlers.attribute_thresholds import FitThresholds, fitted_thresholds, stored_thresholds
 from dermaseg_monai.handlers.early_stop import EarlyStop
 from dermaseg_monai.handlers.epoch_seed import EpochSeed
 from dermaseg_monai.handlers.evaluation_report import EvaluationReport
@@ -44,6 +44,7 @@ __all__ = [
     "UncertaintyScores",
     "UpdateAverage",
     "WeightAverage",
+    "fitted_thresholds",
     "prediction_and_label",
     "risk_coverage",
     "stored_thresholds",

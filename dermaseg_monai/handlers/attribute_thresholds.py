@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Events
 
 from dermaseg_monai.handlers.metrics import FittedJaccardHandler
@@ -47,6 +48,32 @@ def stored_thresholds(
         ) from error
 
 
+def fitted_thresholds(
+    histogram: torch.Tensor, attributes: Sequence[str], objective: str = "macro"
+) -> dict[str, Any]:
+    """What ``thresholds.json`` says of weights: the thresholds, and the official Jaccard index there and at 0.5.
+
+    Args:
+        histogram: of a :class:`FittedJaccardHandler` that has seen the validation images.
+        attributes: names of the channels.
+        objective: "macro" or "micro", see :func:`dermaseg_monai.metrics.best_thresholds`.
+    """
+    fitted = best_thresholds(histogram, objective)
+    result: dict[str, Any] = {
+        "section": "validation",
+        "objective": objective,
+        "thresholds": dict(zip(attributes, fitted, strict=True)),
+    }
+    for name, thresholds in (("fitted", fitted), ("at_half", [0.5] * len(fitted))):
+        jaccard, micro = scores_at(histogram, thresholds)
+        result[f"jaccard_{name}"] = {
+            **{key: round(value, 6) for key, value in zip(attributes, jaccard.tolist(), strict=True)},
+            "macro": round(float(jaccard.mean()), 6),
+            "micro": round(micro, 6),
+        }
+    return result
+
+
 class FitThresholds:
     """Ignite handler that writes ``<ckpt_dir>/thresholds.json`` together with the weights it belongs to.
 
@@ -83,21 +110,5 @@ class FitThresholds:
         """Write the thresholds where this epoch's weights are the best so far."""
         if rank() != 0 or self.validator.state.best_metric_epoch != engine.state.epoch:
             return
-        histogram = self.scores.histogram
-        fitted = best_thresholds(histogram, self.objective)
-        result: dict[str, Any] = {
-            "section": "validation",
-            "epoch": engine.state.epoch,
-            "objective": self.objective,
-            "thresholds": dict(zip(self.attributes, fitted, strict=True)),
-        }
-        for name, thresholds in (("fitted", fitted), ("at_half", [0.5] * len(fitted))):
-            jaccard, micro = scores_at(histogram, thresholds)
-            result[f"jaccard_{name}"] = {
-                **{
-                    key: round(value, 6) for key, value in zip(self.attributes, jaccard.tolist(), strict=True)
-                },
-                "macro": round(float(jaccard.mean()), 6),
-                "micro": round(micro, 6),
-            }
-        write_text(self.path, json.dumps(result, indent=2) + "\n")
+        result = fitted_thresholds(self.scores.histogram, self.attributes, self.objective)
+        write_text(self.path, json.dumps({"epoch": engine.state.epoch, **result}, indent=2) + "\n")
