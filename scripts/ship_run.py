@@ -1,4 +1,4 @@
-"""Ship what a study's run has trained: its weights into the bundle, its numbers into ``results/``.
+"""Ship what a study's run of a lesion bundle has trained: its weights into the bundle, its numbers into ``results/``.
 
     python scripts/ship_run.py RUN BUNDLE
 

@@ -129,6 +129,17 @@ def test_attribute_scores() -> None:
         assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
 
 
+@pytest.mark.parametrize(
+    ("start", "cells"),
+    [("small", "0.7765 | 0.7879"), ("pytorch", "0.8035 | 0.7964"), ("zero_mean", "0.7831")],
+)
+def test_classifier_start(start: str, cells: str) -> None:
+    folders = sorted((ROOT / "results" / "classifier_start").glob(f"{start}_seed*"))
+    means = [pd.read_csv(folder / "metrics.csv")["jaccard"].mean() for folder in folders]
+    assert " | ".join(f"{mean:.4f}" for mean in means) == cells
+    assert f"| as shipped | {cells} |" in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
 def test_robustness_rows() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     table = pd.read_csv(ROOT / "results" / "robustness" / "paired.csv")
