@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
 
-from dermaseg_monai.bundle.weights import load_weights
+from dermaseg_monai.bundle.weights import halved, load_weights
 from dermaseg_monai.handlers import fitted_thresholds
 from dermaseg_monai.utils.files import atomic_path, write_text
 
@@ -30,7 +30,7 @@ def main(bundle: str, data: str, *runs: str) -> None:
         [torch.load(Path(run) / "models" / "model.pt", map_location="cpu", weights_only=True) for run in runs]
     )
     with atomic_path(folder / "models" / "model.pt") as temporary:
-        torch.save(weights, temporary)
+        torch.save(halved(weights), temporary)
     parser = ConfigParser(json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8")))
     parser.update({"dataset_dir": data, "amp": False, "average": None, "encoder_weights": None})
     parser["network"] = load_weights(
@@ -49,9 +49,9 @@ def main(bundle: str, data: str, *runs: str) -> None:
 
 
 def mean_weights(members: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The mean of each tensor in half precision; counters are the first member's."""
+    """The mean of each tensor, in float32; counters are the first member's."""
     return {
-        name: torch.stack([member[name].float() for member in members]).mean(0).half()
+        name: torch.stack([member[name].float() for member in members]).mean(0)
         if first.is_floating_point()
         else first
         for name, first in members[0].items()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from dermaseg_monai.bundle.weights import halved
 from dermaseg_monai.metrics import METRICS
 from dermaseg_monai.utils.files import atomic_path
 
@@ -27,7 +28,7 @@ def main(run: Path, bundle: str) -> None:
     weights = torch.load(run / "models" / "model.pt", map_location="cpu", weights_only=True)
     target = ROOT / "bundles" / bundle / "models" / "model.pt"
     with atomic_path(target) as temporary:
-        torch.save({name: _halved(tensor) for name, tensor in weights.items()}, temporary)
+        torch.save(halved(weights), temporary)
     kept = f"!/bundles/{bundle}/models/model.pt"
     ignored = ROOT / ".gitignore"
     lines = ignored.read_text(encoding="utf-8").splitlines()
@@ -47,10 +48,6 @@ def main(run: Path, bundle: str) -> None:
         + " | ".join(f"{metrics[name]['mean']:.4f} ± {metrics[name]['sd']:.4f}" for name in METRICS)
         + " |"
     )
-
-
-def _halved(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 if __name__ == "__main__":

@@ -174,6 +174,22 @@ def load_weights(
     return network if device is None else network.to(device).to(memory_format=torch.channels_last)
 
 
+def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in half precision, as bundles ship them: half the size on disk.
+
+    Args:
+        weights: a state dict, in any precision.
+
+    Returns:
+        the same names; tensors of floating point in float16, counters as they are.
+
+    Example:
+        >>> halved({"weight": torch.ones(1), "steps": torch.tensor(3)})
+        {'weight': tensor([1.], dtype=torch.float16), 'steps': tensor(3)}
+    """
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+
+
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)

@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from dermaseg_monai.bundle.weights import load_weights
+from dermaseg_monai.bundle.weights import halved, load_weights
 from dermaseg_monai.utils.errors import InputError
 
 
 def test_they_are_loaded(tmp_path: Path) -> None:
     source, target = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    torch.save({name: value.half() for name, value in source.state_dict().items()}, tmp_path / "model.pt")
+    torch.save(halved(source.state_dict()), tmp_path / "model.pt")
     assert load_weights(target, tmp_path / "model.pt") is target
     assert torch.equal(target.weight, source.weight.half().float())
+
+
+def test_half_precision_keeps_counters() -> None:
+    stored = halved(torch.nn.BatchNorm2d(2).state_dict())
+    assert stored["running_var"].dtype == torch.float16
+    assert stored["num_batches_tracked"].dtype == torch.int64
 
 
 def test_missing(tmp_path: Path) -> None:

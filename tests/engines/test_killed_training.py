@@ -51,7 +51,7 @@ def epochs_of(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("bundle", "epochs", "overrides"),
     [
-        ("lesion_unet", 20, TINY_UNET),
+        ("lesion_unet", 40, TINY_UNET),
         # one cycle, a step per iteration; averaged weights
         ("lesion_mobilenetv2_unet", 6, {"image_size": [64, 64], "encoder_weights": "$None"}),
         # embeddings on disk, a frozen encoder
