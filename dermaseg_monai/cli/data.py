@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.utils.errors import LEFT_OUT, InputError
+from dermaseg_monai.utils.words import number_of
 
 
 @typed
@@ -79,7 +80,9 @@ def phantom(output: str, count: int, size: int = 256, seed: int = 0, dicom: bool
 
         folder = write_dicom_phantoms(output)
         print(f"the same as DICOM objects in {folder}")
-    print(f"{count} phantoms in {output}; next: dermaseg prepare --source {output} --output FOLDER")
+    print(
+        f"{number_of(count, 'phantom')} in {output}; next: dermaseg prepare --source {output} --output FOLDER"
+    )
 
 
 @typed

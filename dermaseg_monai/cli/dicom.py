@@ -8,6 +8,7 @@ from typing import Any
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.utils.errors import LEFT_OUT
+from dermaseg_monai.utils.words import number_of
 
 
 @typed
@@ -36,7 +37,9 @@ def dicomweb(
     from dermaseg_monai.dicom.dicomweb import run_dicomweb
 
     tally = run_dicomweb(url, study, query, bundle, outline, credentials, authority, **overrides)
-    print(f"{tally.stored} photos segmented, {tally.done} done before, {tally.left_out} left out")
+    print(
+        f"{number_of(tally.stored, 'photo')} segmented, {tally.done} done before, {tally.left_out} left out"
+    )
     if tally.left_out:
         sys.exit(LEFT_OUT)
 

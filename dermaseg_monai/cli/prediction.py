@@ -9,6 +9,7 @@ from typing import Any
 from dermaseg_monai.bundle.catalogue import FLAGSHIP
 from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.utils.errors import LEFT_OUT, InputError
+from dermaseg_monai.utils.words import number_of
 
 
 @typed
@@ -55,7 +56,7 @@ def predict(
 
         table = predict(photos, output, bundle=bundle, **overrides)
     count = table["id"].nunique()
-    print(f"{count} photos segmented: masks, overlays and predictions.csv in {output}")
+    print(f"{number_of(count, 'photo')} segmented: masks, overlays and predictions.csv in {output}")
     unlike = table.loc[table["unlikeness"] > 1, "id"].nunique() if "unlikeness" in table else 0
     if unlike:
         print(f"{unlike} of them are unlike the training photos: do not rely on the masks with a warning")

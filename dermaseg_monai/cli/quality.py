@@ -7,6 +7,7 @@ from typing import Any
 
 from dermaseg_monai.cli.arguments import typed
 from dermaseg_monai.utils.errors import InputError
+from dermaseg_monai.utils.words import number_of
 
 
 @typed
@@ -114,4 +115,4 @@ def audit(
 
     table = audit(dataset_dir, output, bundle, runs, masks, section, count, **overrides)
     print(table.head(20).to_string(index=False, float_format="{:.3f}".format))
-    print(f"{len(table)} masks ranked; decide on them in {Path(output) / 'index.html'}")
+    print(f"{number_of(len(table), 'mask')} ranked; decide on them in {Path(output) / 'index.html'}")

@@ -16,7 +16,7 @@ from dermaseg_monai.datasets import isic2018
 from dermaseg_monai.image_files import is_photo_file, read_mask
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import as_text
-from dermaseg_monai.utils.words import first_of
+from dermaseg_monai.utils.words import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -238,23 +238,32 @@ def list_photos(source: str | os.PathLike[str]) -> list[dict[str, str]]:
             path for path in source.iterdir() if not path.name.startswith(".") and not path.is_dir()
         )
         entries = [path for path in entries if not _is_written(path)]
-        files = [path for path in entries if is_photo_file(path)]
-        passed = [as_text(path.name) for path in entries if path not in set(files)]
+        files, passed = [], []
+        for path in entries:
+            if is_photo_file(path):
+                files.append(path)
+            else:
+                passed.append(as_text(path.name))
         if passed:
-            logger.warning("passed over %d files that are no photos: %s", len(passed), first_of(passed))
+            logger.warning("passed over %s: in no format of photos", counted(passed, "file"))
     else:
         raise InputError(f"{source} does not exist; give a photo or a folder of photos.")
     if not files:
-        raise InputError(f"the folder {source} holds no photo, such as jpg, png, tif or dcm.")
+        inside = any(path.is_dir() for path in source.iterdir())
+        raise InputError(
+            f"the folder {source} holds no photo, such as jpg, png, tif or dcm"
+            f"{', and folders in it are not searched; give one of these' * inside}."
+        )
     photos: dict[str, Path] = {}
+    twice: list[str] = []
     for file in files:
         name = as_text(file.stem)
-        if name in photos:
-            raise InputError(
-                f"the results of {photos[name].name} and {file.name} in {file.parent} would have one "
-                "name; rename one of the photos."
-            )
-        photos[name] = file
+        if photos.setdefault(name, file) != file:
+            twice.append(f"{as_text(photos[name].name)} and {as_text(file.name)}")
+    if twice:
+        raise InputError(
+            f"the results of {first_of(twice)} in {source} would have one name; rename one of the two."
+        )
     return [{"id": name, "image": str(path)} for name, path in photos.items()]
 
 

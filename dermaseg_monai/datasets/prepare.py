@@ -23,7 +23,7 @@ from dermaseg_monai.datasets.sources import SourceFile, list_files
 from dermaseg_monai.datasets.splits import assign, make_folds, official_split, shuffled
 from dermaseg_monai.datasets.storing import store_pairs, strict_error
 from dermaseg_monai.utils.errors import InputError
-from dermaseg_monai.utils.words import first_of
+from dermaseg_monai.utils.words import counted, number_of
 
 SPLITS = ("random", "official", "external")
 MIN_SIZE = 16
@@ -52,7 +52,7 @@ class PrepareSummary:
         lines += self.notes
         sections = ", ".join(f"{section} {count}" for section, count in self.counts.items())
         lines.append(
-            f"{self.datalist}: {sum(self.counts.values())} images ({sections}), "
+            f"{self.datalist}: {number_of(sum(self.counts.values()), 'image')} ({sections}), "
             f"{self.reused} of them from before, {len(self.left_out)} left out"
         )
         return "\n".join(lines)
@@ -153,7 +153,7 @@ def prepare(
     write_changed(datalist, json.dumps(with_checksum(content), indent=1) + "\n")
     counts = {section: len(names) for section, names in chosen.items()}
     notes = [
-        f"{_counted(sorted(names), 'image')} {what} by the audit"
+        f"{counted(sorted(names), 'image')} {what} by the audit"
         for names, what in zip(audited, ("left out", "with a mask corrected"), strict=True)
         if names
     ]
@@ -252,16 +252,16 @@ def _notes(
 ) -> list[str]:
     notes = []
     if passed:
-        notes.append(f"passed over {_counted(passed, 'file')}: neither photo nor mask")
+        notes.append(f"passed over {counted(passed, 'file')}: neither photo nor mask")
     read: dict[str, list[str]] = {}
     for record in good.values():
         for file, note in record.notes:
             read.setdefault(note, []).append(file)
-    notes += [f"{_counted(files, 'mask')}: {note}" for note, files in read.items()]
+    notes += [f"{counted(files, 'mask')}: {note}" for note, files in read.items()]
     for what, area in (("empty", 0.0), ("all lesion", 1.0)):
         names = [name for name, record in good.items() if record.area == area]
         if names:
-            notes.append(f"{_counted(names, 'mask')}: {what}")
+            notes.append(f"{counted(names, 'mask')}: {what}")
     if group_of:
         groups = Counter(group_of[name] for name in good if name in group_of)
         alone = len(good) - sum(groups.values())
@@ -297,8 +297,3 @@ def _item(record: Record, task: str) -> dict[str, Any]:
         return {**item, "label": attributes}
     item["label"] = paths["lesion"]
     return {**item, "attributes": attributes} if task == "both" else item
-
-
-def _counted(names: list[str], noun: str) -> str:
-    """The number of things and the first of them."""
-    return f"{len(names)} {noun}{'s' * (len(names) != 1)} ({first_of(names)})"

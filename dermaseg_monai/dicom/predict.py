@@ -17,6 +17,7 @@ from dermaseg_monai.dicom.derive import Derived, Deriver, failure
 from dermaseg_monai.dicom.source import NoPhotoError, Source, find_objects, read_sources
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import atomic_path
+from dermaseg_monai.utils.words import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def predict_dicom(
         all_derived.failures += derived.failures
     passed_over = others + len(objects) - _distinct(all_derived)
     if passed_over:
-        logger.info("%d files passed over: they are no DICOM photos", passed_over)
+        logger.info("passed over %s: no DICOM photo", number_of(passed_over, "file"))
     check_any(all_derived.rows, all_derived.failures)
     table = pd.concat(all_derived.rows, ignore_index=True).sort_values("id", ignore_index=True, kind="stable")
     table = table.astype(dict.fromkeys(("left", "top", "right", "bottom"), "Int64"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def find_objects(folder: str | os.PathLike[str]) -> tuple[list[tuple[str, Path]]
     names = [_name(path) for path in objects]
     if len(set(names)) < len(names):  # IM0001 in the folder of each series
         names = ["_".join((*path.relative_to(root).parts[:-1], _name(path))) for path in objects]
-    twice = {name for name in names if names.count(name) > 1}
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"the results of several files would be named {min(twice)}; rename one of them.")
     return list(zip(names, objects, strict=True)), len(files) - len(objects)

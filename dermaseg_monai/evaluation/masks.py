@@ -24,7 +24,7 @@ from dermaseg_monai.metrics.boundary import TOLERANCE, for_photo
 from dermaseg_monai.utils.errors import InputError
 from dermaseg_monai.utils.files import as_text, stem_of
 from dermaseg_monai.utils.threads import bounded_map
-from dermaseg_monai.utils.words import first_of
+from dermaseg_monai.utils.words import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -128,13 +128,7 @@ def find_masks(
             "them (of zeros where nothing was found), or give another --section."
         )
     if others:
-        logger.warning(
-            "%d masks in %s are of no %s photo and are not scored (%s)",
-            len(others),
-            folder,
-            section,
-            first_of(others),
-        )
+        logger.warning("%s in %s not scored: of no %s photo", counted(others, "mask"), folder, section)
     return {name: [channel_files[channel] for channel in channels] for name, channel_files in files.items()}
 
 

@@ -15,6 +15,7 @@ from dermaseg_monai.data.photos import PhotoLoader, check_any
 from dermaseg_monai.datasets.isic2018 import photo_of_mask
 from dermaseg_monai.utils.distributed import gather_objects, rank, world_size
 from dermaseg_monai.utils.files import as_text, atomic_path
+from dermaseg_monai.utils.words import counted, number_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,10 @@ class PredictionTable:
         )
         if older:
             logger.warning(
-                "%d masks in %s are of an earlier run and not in predictions.csv, such as %s; remove them, or choose "
+                "%s in %s: of an earlier run and not in predictions.csv; remove what you do not need, or choose "
                 "another folder",
-                len(older),
+                counted(older, "mask"),
                 self.output_dir,
-                older[0],
             )
 
     def _write(self, engine: Any) -> None:
@@ -114,8 +114,8 @@ class PredictionTable:
             stale.unlink(missing_ok=True)
         self._warn_of_older(set(table["id"]))
         logger.info(
-            "%d photos segmented, %d left out; masks in %s",
-            table["id"].nunique(),
+            "%s segmented, %d left out; masks in %s",
+            number_of(table["id"].nunique(), "photo"),
             len(failures),
             self.output_dir,
         )

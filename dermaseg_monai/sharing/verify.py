@@ -27,6 +27,7 @@ from dermaseg_monai.sharing.pack import INDEX, SUMS
 from dermaseg_monai.sharing.screen import screen
 from dermaseg_monai.utils.errors import InputError, find_input_error
 from dermaseg_monai.utils.files import sha256
+from dermaseg_monai.utils.words import number_of
 
 Outcome = Literal["pass", "FAIL", "-"]
 
@@ -177,7 +178,7 @@ def _layout(folder: Path) -> str:
     files = bundle_files(folder)
     if "configs/train.json" not in files and "configs/inference.json" not in files:
         raise _FailedError("it has neither configs/train.json nor configs/inference.json")
-    return f"{len(files)} files"
+    return number_of(len(files), "file")
 
 
 def _screened(folder: Path) -> str:

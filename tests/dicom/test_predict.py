@@ -256,7 +256,7 @@ def test_what_is_logged_names_no_patient(
     with caplog.at_level(logging.DEBUG):
         predict_dicom(tmp_path / "in", tmp_path / "out", **lesion)
     printed = caplog.text + "".join(capfd.readouterr())
-    assert "1 files passed over" in printed
+    assert "passed over 1 file" in printed
     for secret in (PATIENT, "Müller", "SECRET", "A-99", "18.07.2020"):
         assert secret not in printed
 
