@@ -69,10 +69,7 @@ def open_mask(path: str | os.PathLike[str], soft: bool = False) -> Mask:
     """
     path = Path(path)
     with reading(path), opened(path) as image:
-        tag = orientation_of(image) if image.format == "TIFF" else 1  # which Pillow follows in loading
-        image.load()  # before the orientation, whose reading would swallow what is wrong with a PNG's pixels
-        turned = tag if tag != 1 else orientation_of(image)
-        upright: Image.Image = image.transpose(_UNTURN[tag]) if tag != 1 else image
+        upright, turned = _unturned(image)
         pixels, lossy = _two_values(upright), False
         if pixels is None:
             lossy = image.format in _LOSSY
@@ -105,6 +102,27 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     return open_mask(path).pixels
 
 
+def read_levels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a map of grey levels, such as a network's probabilities, as a float32 array (H, W), 0 to 1.
+
+    Args:
+        path: the file; a mask of any two values is 0 and 1, as in :func:`open_mask`.
+
+    Returns:
+        Black is 0, white 1.
+
+    Raises:
+        InputError: the file is missing, empty, damaged, not an image, too large, or a picture in colours.
+    """
+    path = Path(path)
+    with reading(path), opened(path) as image:
+        upright, _ = _unturned(image)
+        pixels = _two_values(upright)
+        if pixels is not None:
+            return pixels.astype(np.float32)
+        return _grey(upright, image.format in _LOSSY).astype(np.float32) / 255
+
+
 def read_index_map(path: str | os.PathLike[str], channels: int) -> list[np.ndarray]:
     """Read an index map, in which 0 is background and i + 1 is channel i.
 
@@ -128,6 +146,14 @@ def read_index_map(path: str | os.PathLike[str], channels: int) -> list[np.ndarr
                 f"{int(values.max())}; give an index map, or put the {channels} masks beside each other."
             )
     return [(values == index + 1).astype(np.uint8) for index in range(channels)]
+
+
+def _unturned(image: Image.Image) -> tuple[Image.Image, int]:
+    """A mask as it was drawn, and the orientation that its tag asks for in vain; decodes the pixels."""
+    tag = orientation_of(image) if image.format == "TIFF" else 1  # which Pillow follows in loading
+    image.load()  # before the orientation, whose reading would swallow what is wrong with a PNG's pixels
+    turned = tag if tag != 1 else orientation_of(image)
+    return image.transpose(_UNTURN[tag]) if tag != 1 else image, turned
 
 
 def _two_values(image: Image.Image) -> np.ndarray | None:

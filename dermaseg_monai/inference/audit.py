@@ -19,7 +19,8 @@ from dermaseg_monai.bundle.calibration import stored_calibration
 from dermaseg_monai.bundle.folder import fold_bundles
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.data.datalist import filled_sections
-from dermaseg_monai.image_files import read_mask, read_photo
+from dermaseg_monai.evaluation.masks import find_masks
+from dermaseg_monai.image_files import read_levels, read_mask, read_photo
 from dermaseg_monai.inference.probabilities import PhotoProbabilities
 from dermaseg_monai.transforms import tempered
 from dermaseg_monai.utils.errors import InputError
@@ -57,8 +58,8 @@ def audit(
         runs: or the folder of a cross-validation, such as ``runs/ablations/cross_validation_lesion_unet``. The photos
             of all sections are predicted: each training photo by the fold that was trained without it, those of the
             other sections, from which no fold learnt, by the folds in turn, so that all photos are judged alike.
-        masks: or a folder of predicted masks or grey probabilities of the photos of ``section``,
-            ``<id>_segmentation.png``, 255 where lesion is certain.
+        masks: or a folder of predicted masks or grey probabilities (255 where lesion is certain) of the photos of
+            ``section``, named as :func:`dermaseg_monai.evaluation.masks.find_masks` takes them.
         section: "training", "validation" or "test", for ``bundle`` and ``masks``.
         count: how many the gallery shows.
         **overrides: ids of the bundle's inference.json, such as ``device``.
@@ -108,9 +109,11 @@ def visit_predictions(
     items: list[dict[str, Any]] = []
     if masks is not None:
         items = load_datalist(dataset_dir, section)
+        files = find_masks(masks, items, section)
         for item in items:
             given = read_mask(item["label"]) > 0
-            look(item["id"], _read_probability(Path(masks), item["id"], given.shape), given)
+            (path,) = files[item["id"]]
+            look(item["id"], _read_probability(path, given.shape), given)
     for name, own_items in _predicted(dataset_dir, bundle, runs, section):
         items += own_items
         predictor = PhotoProbabilities(name, **overrides)
@@ -182,15 +185,12 @@ def _predicted(
     ]
 
 
-def _read_probability(folder: Path, name: str, size: tuple[int, ...]) -> np.ndarray:
-    path = folder / f"{name}_segmentation.png"
-    if not path.is_file():
-        raise InputError(f"there is no {path}; predict all photos of the section.")
-    with Image.open(path) as image:
-        levels = np.asarray(image.convert("L"), dtype=np.float32) / 255
+def _read_probability(path: Path, size: tuple[int, ...]) -> np.ndarray:
+    levels = read_levels(path)
     if levels.shape != size:
         raise InputError(
-            f"{path} has {levels.shape[1]} x {levels.shape[0]} pixels, its mask {size[1]} x {size[0]}."
+            f"{path} has {levels.shape[1]} x {levels.shape[0]} pixels, but the given mask has {size[1]} x {size[0]}; "
+            "bring it to that size."
         )
     return levels
 

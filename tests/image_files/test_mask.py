@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from dermaseg_monai.image_files import open_mask, read_index_map, read_mask
+from dermaseg_monai.image_files import open_mask, read_index_map, read_levels, read_mask
 from dermaseg_monai.image_files.mask import JPEG_MASK, TURNED_MASK
 from dermaseg_monai.utils.errors import InputError
 
@@ -176,6 +176,20 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     values[0, 0] = np.nan
     with pytest.raises(InputError, match="not finite"):
         read_mask(save(Image.fromarray(values), tmp_path / "a.tif"))
+
+
+def test_grey_levels(tmp_path: Path) -> None:
+    levels = np.array([[0, 51, 204, 255]], dtype=np.uint8)
+    for image in (Image.fromarray(levels), Image.fromarray(levels.astype(np.uint16) * 257)):
+        values = read_levels(save(image, tmp_path / "levels.png"))
+        assert values.dtype == np.float32
+        assert values.tolist() == [pytest.approx([0, 0.2, 0.8, 1])]
+    hard = Image.fromarray((levels > 128).astype(np.uint8))
+    assert read_levels(save(hard, tmp_path / "hard.png")).tolist() == [[0, 0, 1, 1]]
+    with pytest.raises(InputError, match="a picture in colours"):
+        read_levels(
+            save(Image.effect_noise((9, 9), 99).convert("HSV").convert("RGB"), tmp_path / "colour.png")
+        )
 
 
 def test_index_maps(tmp_path: Path) -> None:

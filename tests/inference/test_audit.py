@@ -138,11 +138,26 @@ def test_what_cannot_be_audited(planted: tuple[Path, Path, list[str]], tmp_path:
     with pytest.raises(InputError, match="holds no trained folds"):
         audit(dataset, tmp_path / "out", runs=tmp_path)
     write(predictions / "disc_3_segmentation.png", np.zeros((3, 4)))
-    with pytest.raises(InputError, match=r"has 4 x 3 pixels, its mask 48 x 40"):
+    with pytest.raises(InputError, match=r"has 4 x 3 pixels, but the given mask has 48 x 40"):
         audit(dataset, tmp_path / "out", masks=predictions)
     (predictions / "disc_3_segmentation.png").unlink()
-    with pytest.raises(InputError, match="predict all photos of the section"):
+    with pytest.raises(InputError, match=r"1 of the \d+ validation photos lack a mask"):
         audit(dataset, tmp_path / "out", masks=predictions)
+
+
+def test_predictions_by_other_names_and_values(planted: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+    """Masks of 0 and 1, in another format and without an ending, as other programs write them."""
+    dataset, predictions, _ = planted
+    expected = audit(dataset, tmp_path / "expected", masks=predictions)
+    others = tmp_path / "others"
+    others.mkdir()
+    for path in predictions.iterdir():
+        Image.open(path).point(lambda level: level >= 128).save(
+            others / f"{path.name.removesuffix('_segmentation.png')}.tif"
+        )
+    hard = audit(dataset, tmp_path / "hard", masks=others)
+    assert set(hard["id"]) == set(expected["id"])
+    assert hard["predicted_share"].sum() == pytest.approx(expected["predicted_share"].sum())
 
 
 def test_decisions_reach_the_prepared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
