@@ -164,4 +164,6 @@ def _index(target: Any, key: str) -> str | int:
 
 
 def _unknown(config: Mapping[str, Any], identifier: str) -> InputError:
-    return InputError(f"the config has no id '{identifier}'{nearest(identifier, list(all_ids(config)))}")
+    return InputError(
+        f"the config has no id '{identifier}'{nearest(identifier, list(all_ids(config))) or '.'}"
+    )

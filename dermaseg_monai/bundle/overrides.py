@@ -47,7 +47,7 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         InputError: an id is unknown, where the nearest one is named, or takes no such value.
     """
     for name in unread_ids(config, overrides):
-        raise InputError(f"the config has no id '{name}'{nearest_id(config, name)}.")
+        raise InputError(f"the config has no id '{name}'{nearest_id(config, name) or '.'}")
     return {name: checked(name, value) for name, value in overrides.items()}
 
 

@@ -63,7 +63,7 @@ def _configs_with(configs: Mapping[str, Mapping[str, Any]], identifier: str) -> 
         return [name for name in ("evaluate", "inference") if top in configs[name]]
     known = [*configs["train"], *configs["evaluate"]]
     every = [*all_ids(dict(configs["train"])), *all_ids(dict(configs["evaluate"]))]
-    raise InputError(f"the bundle has no id '{whole}'{nearest(top, known) or nearest(whole, every)}")
+    raise InputError(f"the bundle has no id '{whole}'{nearest(top, known) or nearest(whole, every) or '.'}")
 
 
 def _check_argument(config: Mapping[str, Any], identifier: str) -> None:

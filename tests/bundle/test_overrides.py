@@ -125,7 +125,7 @@ def test_a_real_run_tells_at_its_start(tmp_path) -> None:
 def test_a_command_refuses(tmp_path) -> None:
     from dermaseg_monai.inference.predict import predict
 
-    with pytest.raises(InputError, match=r"^the config has no id 'flip'; did you mean 'flips'\?\.$"):
+    with pytest.raises(InputError, match=r"^the config has no id 'flip'; did you mean 'flips'\?$"):
         predict(tmp_path, tmp_path / "out", bundle="lesion_unet", ckpt_dir="models", flip=["horizontal"])
 
 
