@@ -51,13 +51,13 @@ function measures(photo) {
   const head = (key, value, meaning) =>
     h("div", { class: "figure" }, h("dt", {}, t(key)), h("dd", { class: "value" }, value), h("dd", { class: "meaning" }, meaning));
   return h("div", {},
+    answer.unlikeness > 1 && h("p", { class: "note", role: "alert" }, t("unlike")),
     h("dl", { class: "figures" },
       head("area", area ?? percent(measurements.area_share, 1), area ? `${percent(measurements.area_share, 1)} ${t("area_meaning")}` : t("area_meaning")),
       head("diameter", diameter, t("diameter_meaning"))),
     h("dl", { class: "measures" },
       ...rows.map(([name, value, meaning]) =>
         h("div", {}, h("dt", {}, name), h("dd", { class: "value" }, value), h("dd", { class: "meaning" }, meaning)))),
-    answer.unlikeness > 1 && h("p", { class: "note", role: "alert" }, t("unlike")),
     !measurements.area_px && h("p", { class: "note" }, t("no_lesion")),
     measurements.touches_edge && h("p", { class: "note" }, t("touches_edge")));
 }
