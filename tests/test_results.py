@@ -129,6 +129,18 @@ def test_attribute_scores() -> None:
         assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
 
 
+def test_flagship_recipe() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = pd.read_csv(ROOT / "results" / "flagship_recipe" / "summary.csv")
+    assert len(table["variant"].unique()) == 10
+    for _, row in table[table["metric"] == "jaccard"].iterrows():
+        spread = f" ± {row['sd_seeds']:.4f}" if row["seeds"] > 1 else ""
+        assert f"| {row['mean']:.4f}{spread} |" in text
+    paired = pd.read_csv(ROOT / "results" / "flagship_recipe" / "paired.csv")
+    for _, row in paired[paired["metric"] == "jaccard"].iterrows():
+        assert f"| {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} |" in text
+
+
 @pytest.mark.parametrize(
     ("start", "cells"),
     [("small", "0.7765 | 0.7879"), ("pytorch", "0.8035 | 0.7964"), ("zero_mean", "0.7831")],
