@@ -21,8 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 import dermaseg_monai
+from dermaseg_monai.data.saved_masks import find_masks, read_pair
 from dermaseg_monai.evaluation.features import photo_features
-from dermaseg_monai.evaluation.masks import find_masks, read_pair
 from dermaseg_monai.evaluation.people import PEOPLE
 from dermaseg_monai.evaluation.strata import (
     FAILED,

@@ -19,7 +19,7 @@ from dermaseg_monai.bundle.calibration import stored_calibration
 from dermaseg_monai.bundle.folder import fold_bundles
 from dermaseg_monai.data import load_datalist
 from dermaseg_monai.data.datalist import filled_sections
-from dermaseg_monai.evaluation.masks import find_masks
+from dermaseg_monai.data.saved_masks import find_masks
 from dermaseg_monai.image_files import read_levels, read_mask, read_photo
 from dermaseg_monai.inference.probabilities import PhotoProbabilities
 from dermaseg_monai.transforms import tempered
@@ -59,7 +59,7 @@ def audit(
             of all sections are predicted: each training photo by the fold that was trained without it, those of the
             other sections, from which no fold learnt, by the folds in turn, so that all photos are judged alike.
         masks: or a folder of predicted masks or grey probabilities (255 where lesion is certain) of the photos of
-            ``section``, named as :func:`dermaseg_monai.evaluation.masks.find_masks` takes them.
+            ``section``, named as :func:`dermaseg_monai.data.saved_masks.find_masks` takes them.
         section: "training", "validation" or "test", for ``bundle`` and ``masks``.
         count: how many the gallery shows.
         **overrides: ids of the bundle's inference.json, such as ``device``.
